@@ -1,0 +1,1 @@
+"""Estafeta's mail server: doors, queue, routes, deliveries, mailboxes, and the services that read them."""

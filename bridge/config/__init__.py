@@ -1,0 +1,1 @@
+"""Floor 0: the settings, described once and loaded from TOML."""

@@ -1,0 +1,1 @@
+"""Floor 6: the doors that accept mail: SMTP, submission, LMTP, fetched accounts."""

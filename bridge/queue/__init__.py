@@ -1,0 +1,1 @@
+"""Floor 5: the one door in, and what is due when."""

@@ -1,0 +1,1 @@
+"""Floor 6: the services that people read their mail with: IMAP and POP3."""
