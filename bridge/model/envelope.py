@@ -19,7 +19,10 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a message came in, for the trace header and the journal. `door`: smtp submission lmtp sendmail fetch list dsn web."""
+    """How a message came in, for the trace header and the journal.
+
+    `door`: smtp submission lmtp sendmail fetch list dsn web.
+    """
 
     door: str
     client: str = ""        # IP address, or the name of a fetched account or list

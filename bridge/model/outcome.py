@@ -3,13 +3,15 @@ from dataclasses import dataclass
 
 from bridge.model.reply import Reply
 
+OK = Reply(250, "2.0.0", "Ok")
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Safe where it belongs. `where`: a folder, host or program for the trace; `reply`: the last word of the other side."""
+    """Safe where it belongs. `where`: folder, host or program for the trace; `reply`: the other side's last word."""
 
     where: str
-    reply: Reply = Reply(250, "2.0.0", "Ok")
+    reply: Reply = OK
 
 
 @dataclass(frozen=True, slots=True)

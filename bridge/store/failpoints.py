@@ -5,7 +5,8 @@ test can enumerate them all (`registered()`). Armed only by the environment or b
 
     ESTAFETA_FP="spool.fdatasync=EIO@3,queue.commit+=kill@7,spool.write=ENOSPC@p0.01"
 
-`name=` acts before the operation, `name+=` after it. Actions: `kill` (SIGKILL to ourselves), an errno name, `sleep<ms>`.
+`name=` acts before the operation, `name+=` after it. Actions: `kill` (SIGKILL to ourselves), an errno name,
+`sleep<ms>`.
 `@n` acts on the n-th hit only, `@p0.1` on each hit with that probability, neither: on every hit.
 """
 import errno

@@ -6,8 +6,8 @@ every other OSError as it is. A failed fsync is never retried (P05): the caller 
 """
 import errno
 import os
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bridge.model.errors import DiskFull
@@ -70,13 +70,17 @@ def sync_folder(folder: int, point: Failpoint) -> None:
         os.fsync(folder)
 
 
-def rename(old: Name, new: Name, point: Failpoint, *, old_folder: int | None = None, new_folder: int | None = None) -> None:
+def rename(
+    old: Name, new: Name, point: Failpoint, *, old_folder: int | None = None, new_folder: int | None = None
+) -> None:
     """Atomic, replaces `new`."""
     with _at(point):
         os.rename(old, new, src_dir_fd=old_folder, dst_dir_fd=new_folder)
 
 
-def link(old: Name, new: Name, point: Failpoint, *, old_folder: int | None = None, new_folder: int | None = None) -> bool:
+def link(
+    old: Name, new: Name, point: Failpoint, *, old_folder: int | None = None, new_folder: int | None = None
+) -> bool:
     """A second name; False if `new` exists already (which, for derived names, means: done before)."""
     with _at(point):
         try:

@@ -1,0 +1,1 @@
+"""Estafeta's mailing lists: posts, members, moderation, digests and pipermail-style archives."""
