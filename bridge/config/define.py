@@ -3,13 +3,16 @@
 Promises: `setting()` is the only way a section gets a field, so the example file, the reference page and the checks
 are made from the same words.
 """
+
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 
-def setting(default: Any, help: str, *, es: str, secret: bool = False, example: bool = False) -> Any:
+def setting(default: Any, help: str, *, es: str, secret: bool = False, example: Any = None) -> Any:
     """A field of a section. `help`, `es`: one line each; `secret`: may be given as a file or a command and is never
-    shown; `example`: belongs in the short example file (everything is in the reference)."""
+    shown; `example`: the value that the short example file shows (True on a field that is no bool: its default);
+    without it the setting is only in the reference."""
     metadata = {"help": help, "es": es, "secret": secret, "example": example}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -18,7 +21,7 @@ def setting(default: Any, help: str, *, es: str, secret: bool = False, example: 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One setting as the checks and the pages see it."""
+    """One setting as the checks and the pages see it. `example` is None where the example file leaves it out."""
 
     name: str
     type: Any
@@ -26,7 +29,7 @@ class Described:
     help: str
     es: str
     secret: bool
-    example: bool
+    example: Any
 
 
 def describe(section: type) -> list[Described]:
@@ -36,8 +39,23 @@ def describe(section: type) -> list[Described]:
     for one in fields(section):
         default = one.default_factory() if one.default_factory is not MISSING else one.default
         meta = one.metadata
-        described = Described(
-            one.name, hints[one.name], default, meta["help"], meta["es"], meta["secret"], meta["example"]
-        )
+        example = default if meta["example"] is True and hints[one.name] is not bool else meta["example"]
+        described = Described(one.name, hints[one.name], default, meta["help"], meta["es"], meta["secret"], example)
         found.append(described)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a section finds wrong with its own values. `fatal` keeps the service from starting, the rest warns."""
+
+    setting: str
+    text: str
+    es: str
+    fatal: bool = True
+
+
+class Checked(Protocol):
+    """A section that looks at its own values: `problems()` yields what is wrong or dangerous."""
+
+    def problems(self) -> Iterator[Problem]: ...
