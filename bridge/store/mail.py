@@ -16,7 +16,9 @@ ANSWERED: Final = 2
 FLAGGED: Final = 4
 DELETED: Final = 8
 DRAFT: Final = 16
-SYSTEM_FLAGS: Final = {"\\Seen": SEEN, "\\Answered": ANSWERED, "\\Flagged": FLAGGED, "\\Deleted": DELETED, "\\Draft": DRAFT}
+SYSTEM_FLAGS: Final = {
+    "\\Seen": SEEN, "\\Answered": ANSWERED, "\\Flagged": FLAGGED, "\\Deleted": DELETED, "\\Draft": DRAFT,
+}
 SYSTEM_MASK: Final = 31
 KEYWORD_SHIFT: Final = 6     # keyword number k of a folder is bit KEYWORD_SHIFT + k
 KEYWORD_LIMIT: Final = 56    # keywords of one folder: they share a signed 64-bit integer with the flags (sec-I18)
@@ -82,7 +84,7 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder as a handle: everything about messages wants one. It becomes stale (`FolderGone`) with its uidvalidity."""
+    """A handle, which everything about messages wants. It becomes stale (`FolderGone`) with its uidvalidity."""
 
     id: int
     name: str                # "INBOX", "Archive/2026": hierarchy separator is always "/"
