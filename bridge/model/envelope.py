@@ -4,7 +4,7 @@ Promises: frozen; changed only by `dataclasses.replace`; the body is a reference
 The JSON form is the first line of a spool file (SECURITY D-1) and must stay readable for ever: new fields get defaults.
 """
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -57,7 +57,18 @@ class Envelope:
 
     def to_json(self) -> bytes:
         """One line of ASCII JSON, no line break inside."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        fields = {name: getattr(self, name) for name in _PLAIN}
+        fields["recipients"] = [
+            {"address": one.address, "original": one.original, "notify": one.notify} for one in self.recipients
+        ]
+        origin = self.origin
+        fields["origin"] = {name: getattr(origin, name) for name in _ORIGIN}
+        return _encode(fields).encode()
+
+
+_PLAIN = tuple(name for name in Envelope.__dataclass_fields__ if name not in ("recipients", "origin"))
+_ORIGIN = tuple(Origin.__dataclass_fields__)
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def from_json(line: bytes) -> Envelope:
