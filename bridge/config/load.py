@@ -248,6 +248,7 @@ def _resolved(settings: Settings, path: Path) -> Settings:
         text = getattr(settings.paths, one.name)
         changed[one.name] = str(base / text.format(data=data)) if text else ""
     tls = settings.tls
-    if tls.certificate:
-        tls = replace(tls, certificate=str(base / tls.certificate), key=str(base / tls.key))
+    for name in ("certificate", "key"):
+        if getattr(tls, name):
+            tls = replace(tls, **{name: str(base / getattr(tls, name))})
     return replace(settings, paths=replace(settings.paths, **changed), tls=tls)

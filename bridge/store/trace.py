@@ -64,6 +64,7 @@ def expire(folder: Path, keep_days: int, clock: Clock = SYSTEM) -> int:
 
 
 Event = dict[str, Any]
+Place = tuple[str, int]  # file and offset: the order in which things were told
 
 
 def story(folder: Path, what: str) -> list[Event]:
@@ -71,7 +72,7 @@ def story(folder: Path, what: str) -> list[Event]:
 
     Follows parents and children (list copies, DSNs, forwards), so the story is whole from whichever end it is asked.
     """
-    found: dict[bytes, Event] = {}
+    found: dict[Place, Event] = {}
     ids: set[str] = set()
     seen: set[str] = set()
     for event in _lines_with(folder, what, found):
@@ -82,28 +83,29 @@ def story(folder: Path, what: str) -> list[Event]:
         for one in wanted:
             for event in _lines_with(folder, one, found):
                 ids |= _ids_of(event)
-    return sorted(found.values(), key=lambda event: float(event.get("t", 0)))
+    return [found[place] for place in sorted(found)]
 
 
 def _ids_of(event: Event) -> set[str]:
     return {str(event[name]) for name in ("id", "parent") if event.get(name)}
 
 
-def _lines_with(folder: Path, what: str, found: dict[bytes, Event]) -> Iterator[Event]:
+def _lines_with(folder: Path, what: str, found: dict[Place, Event]) -> Iterator[Event]:
     needle = re.compile(re.escape(json.dumps(what)[1:-1].encode()), re.I)
     for path in sorted(folder.glob("*.jsonl")):
-        for line in _matching(path, needle):
-            if line in found:
+        for start, line in _matching(path, needle):
+            place = (path.name, start)
+            if place in found:
                 continue
             try:
-                found[line] = json.loads(line)
+                found[place] = json.loads(line)
             except ValueError:
                 continue
-            yield found[line]
+            yield found[place]
 
 
-def _matching(path: Path, needle: re.Pattern[bytes]) -> Iterator[bytes]:
-    """Lines of a file that contain `needle`, found without looking at the others."""
+def _matching(path: Path, needle: re.Pattern[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines of a file, each with its offset, that contain `needle`, found without looking at the others."""
     descriptor = files.open_read(path)
     try:
         if not os.fstat(descriptor).st_size:
@@ -114,7 +116,7 @@ def _matching(path: Path, needle: re.Pattern[bytes]) -> Iterator[bytes]:
                 start = data.rfind(b"\n", 0, found.start()) + 1
                 end = data.find(b"\n", found.end())
                 end = len(data) if end < 0 else end
-                yield data[start:end]
+                yield start, data[start:end]
                 position = end
     finally:
         os.close(descriptor)

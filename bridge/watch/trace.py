@@ -6,10 +6,12 @@ event's fields.
 Fails by: dropping lines when the disk refuses them (counted in `lost`); mail never waits for its own story.
 Not here: opening files (the sink is passed in by `store.trace`), reading them back.
 """
+
 import json
 from collections.abc import Callable
 
 from bridge.model.clock import SYSTEM, Clock
+from bridge.model.errors import StoreError
 
 Field = str | int | float | bool | None
 _LONG = 1000
@@ -34,5 +36,5 @@ class Journal:
             line[name] = value[:_LONG] if isinstance(value, str) else value
         try:
             self._sink(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-        except OSError:
+        except (OSError, StoreError):
             self.lost += 1
