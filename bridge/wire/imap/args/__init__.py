@@ -1,0 +1,1 @@
+"""The arguments of commands, by family: a scanner in, one frozen value out."""
