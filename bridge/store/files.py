@@ -6,8 +6,7 @@ every other OSError as it is. A failed fsync is never retried (P05): the caller 
 """
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from bridge.model.errors import DiskFull
@@ -17,12 +16,29 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 Name = str | os.PathLike[str]
 
 
-@contextmanager
-def _at(point: Failpoint) -> Iterator[None]:
+class _at:
+    """Around one operation: its failpoint before and after, and "no room" as DiskFull. A class, because it is hot."""
+
+    __slots__ = ("_point",)
+
+    def __init__(self, point: Failpoint) -> None:
+        self._point = point
+
+    def __enter__(self) -> None:
+        if self._point.armed:
+            _acted(self._point.before)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            if self._point.armed:
+                _acted(self._point.after)
+        elif isinstance(error, OSError) and error.errno in _FULL:
+            raise DiskFull(str(error)) from error
+
+
+def _acted(act: Callable[[], None]) -> None:
     try:
-        point.before()
-        yield
-        point.after()
+        act()
     except OSError as error:
         if error.errno in _FULL:
             raise DiskFull(str(error)) from error
