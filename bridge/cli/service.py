@@ -1,0 +1,122 @@
+"""run, stop, reload, status, check, config: the service as a whole."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from bridge.cli.settings import parser, path_of, settings_of
+from bridge.cli.words import fail, say, tr
+from bridge.config.schema import Settings
+from bridge.model.errors import ConfigError
+
+
+def run(arguments: list[str]) -> None:
+    """Start everything and stay until told to stop."""
+    arg = parser("estafeta run", "Start the appliance.", "Arranca el servidor.")
+    arg.add_argument("--single", action="store_true", help=tr("all roles in one process", "todo en un proceso"))
+    arg.add_argument(
+        "--trial",
+        action="store_true",
+        help=tr("make a first user, say what to try", "crea un primer usuario y dice qué probar"),
+    )
+    given = arg.parse_args(arguments)
+    path = path_of(given.config)
+    loaded = settings_of(path)
+    for warning in loaded.warnings:
+        print(warning, file=sys.stderr)
+    from bridge import app
+
+    try:
+        status = app.run(path, loaded.settings, single=given.single, trial=given.trial)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+    raise SystemExit(status)
+
+
+def _supervisor(settings: Settings) -> int:
+    """The pid of the running supervisor, or the end of the command."""
+    pid = _running(settings)
+    if not pid:
+        fail("Estafeta is not running on this data folder.", "Estafeta no está en marcha con esta carpeta de datos.", 3)
+    return pid
+
+
+def _running(settings: Settings) -> int:
+    from bridge.store.instance import holder
+
+    return holder(Path(settings.paths.data))
+
+
+def stop(arguments: list[str]) -> None:
+    """Ask the supervisor to stop and wait for it."""
+    arg = parser("estafeta stop", "Stop; open sessions may finish.", "Para; las sesiones abiertas pueden terminar.")
+    settings = settings_of(arg.parse_args(arguments).config).settings
+    pid = _supervisor(settings)
+    os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + settings.server.stop_seconds + 10
+    while _running(settings) and time.monotonic() < end:
+        time.sleep(0.1)
+    if _running(settings):
+        fail(f"Process {pid} has not ended yet.", f"El proceso {pid} aún no ha terminado.")
+    say("Stopped.", "Parado.")
+
+
+def reload(arguments: list[str]) -> None:
+    """Check the settings, then ask the supervisor to read them."""
+    arg = parser("estafeta reload", "Read the settings again.", "Vuelve a leer los ajustes.")
+    settings = settings_of(arg.parse_args(arguments).config).settings
+    os.kill(_supervisor(settings), signal.SIGHUP)
+    say("Reloaded; open sessions go on.", "Recargado; las sesiones abiertas siguen.")
+
+
+def status(arguments: list[str]) -> None:
+    """What runs. Exit status 3 if nothing does, as for init scripts."""
+    arg = parser("estafeta status", "What runs, and how the queue stands.", "Qué está en marcha y cómo va la cola.")
+    arg.add_argument("--json", action="store_true", help=tr("for programs", "para programas"))
+    given = arg.parse_args(arguments)
+    settings = settings_of(given.config).settings
+    pid = _supervisor(settings)
+    try:
+        told = json.loads((Path(settings.paths.run) / "processes.json").read_text())
+    except (OSError, ValueError):
+        told = {"supervisor": pid, "processes": []}
+    if given.json:
+        print(json.dumps(told))
+        return
+    say(f"Estafeta runs as process {pid}.", f"Estafeta está en marcha como proceso {pid}.")
+    for one in told["processes"]:
+        draining = tr(" (finishing)", " (terminando)") if one["draining"] else ""
+        print(f"  {one['role']:10} {one['number']}  pid {one['pid']}{draining}")
+
+
+def check(arguments: list[str]) -> None:
+    """Every mistake in the settings and the files that they name; exit status 1 if there is one."""
+    arg = parser("estafeta check", "Look for mistakes in the settings.", "Busca errores en los ajustes.")
+    path = path_of(arg.parse_args(arguments).config)
+    loaded = settings_of(path)
+    from bridge import app
+
+    problems = app.check(loaded.settings)
+    for warning in loaded.warnings:
+        print(tr("warning: ", "aviso: ") + warning)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise SystemExit(1)
+    names = ", ".join(str(one) for one in loaded.files)
+    say(f"{names}: no mistakes found.", f"{names}: no se han encontrado errores.")
+
+
+def config(arguments: list[str]) -> None:
+    """Print the example file or the reference page."""
+    arg = parser("estafeta config", "Print settings.", "Muestra los ajustes.")
+    arg.add_argument("what", choices=("example", "reference"))
+    arg.add_argument("--language", choices=("en", "es"), default=tr("en", "es"))
+    given = arg.parse_args(arguments)
+    from bridge.config import render
+
+    print(render.example() if given.what == "example" else render.reference(given.language), end="")
