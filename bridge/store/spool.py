@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -84,7 +85,11 @@ class Draft:
         self.size += len(data)
         self._chunks.append(data)
         if self._descriptor >= 0 or self.size > SMALL:
-            self._flush()
+            try:
+                self._flush()
+            except StoreError as error:
+                self._spool._note(error)
+                raise
 
     def abort(self) -> None:
         """Forget the message and what the disk has of it. Never raises."""
@@ -393,7 +398,12 @@ def bucket_of(queue_id: str) -> str:
     """The folder of an id: messages of the same 18 minutes share one, so that a group needs one fsync."""
     if not _ID.match(queue_id):
         raise ValueError(f"not a queue id: {queue_id[:40]!r}")
-    return f"{micros_of(queue_id) >> 30 & 0xFF:02x}"
+    return _bucket(queue_id[:6])
+
+
+@lru_cache(maxsize=1024)
+def _bucket(prefix: str) -> str:
+    return f"{micros_of(prefix.ljust(16, '0')) >> 30 & 0xFF:02x}"
 
 
 def _hash(descriptor: int, start: int, size: int) -> bytes:
