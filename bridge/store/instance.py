@@ -1,0 +1,121 @@
+"""The data folder belongs to one instance, and one instance runs at a time (P22, O17, sec-Q10).
+
+Promises: `claim` makes a new data folder, takes an old one of the same or an earlier form, and holds a flock until
+`release` or the end of the process, however it ends. It refuses, changing nothing, what is locked, what is not ours,
+and what a newer version has written.
+Fails by: ConfigError with lines for the person at the terminal; OSError where the folder can't be made.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bridge.model.clock import SYSTEM, Clock
+from bridge.model.errors import ConfigError
+from bridge.store import files
+from bridge.store.failpoints import Failpoint
+from bridge.store.flock import FileLock
+
+FORM = 1            # of the data folder as a whole; grows when an older version couldn't read it
+_WRITE = Failpoint("instance.write", "instance.json of the data folder")
+_HARMLESS = {"lock", "lost+found", "instance.json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What instance.json says: `id` names this installation for ever, `version` the program that wrote last."""
+
+    id: str
+    version: str
+    form: int
+    created_at: float
+    product: str = "estafeta"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A data folder that is ours until `release`."""
+
+    data: Path
+    identity: Identity
+    lock: FileLock
+
+    def release(self) -> None:
+        self.lock.close()
+
+
+def claim(
+    data: Path, version: str, *, clock: Clock = SYSTEM, random: Callable[[int], bytes] = os.urandom
+) -> Instance:
+    """Take the data folder for this process and its children."""
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    known = read(data)
+    if known is None:
+        _refuse_foreign(data)
+    lock = FileLock(data / "lock")
+    if not lock.try_acquire():
+        holder = _holder(lock.path)
+        lock.close()
+        raise ConfigError([
+            f"{data}: another Estafeta is running on this data folder{holder}. Stop it first (estafeta stop), or use a "
+            f"data folder of your own."
+        ])
+    try:
+        _write_holder(lock.path)
+        identity = known or Identity(random(16).hex(), version, FORM, clock.now())
+        identity = Identity(identity.id, version, FORM, identity.created_at)
+        if identity != known:
+            files.replace(data / "instance.json", json.dumps(asdict(identity), indent=1).encode() + b"\n", _WRITE)
+    except BaseException:
+        lock.close()
+        raise
+    return Instance(data, identity, lock)
+
+
+def read(data: Path) -> Identity | None:
+    """Who a data folder belongs to; None if it has no instance.json. ConfigError for one that isn't ours to touch."""
+    path = data / "instance.json"
+    try:
+        content = json.loads(path.read_bytes())
+        identity = Identity(**{name: content[name] for name in Identity.__dataclass_fields__})
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        text = f"{path}: can't be read as the description of a data folder; restore it from a backup"
+        raise ConfigError([text]) from None
+    if identity.product != "estafeta":
+        raise ConfigError([f"{path}: this data folder belongs to {identity.product!r}, not to Estafeta"])
+    if identity.form > FORM:
+        raise ConfigError([
+            f"{data}: this data folder was last used by Estafeta {identity.version}, which is newer than this one and "
+            f"keeps its data in another form. Nothing was changed: start that version again, or restore a backup."
+        ])
+    return identity
+
+
+def _refuse_foreign(data: Path) -> None:
+    found = sorted(name for name in os.listdir(data) if name not in _HARMLESS and not name.startswith("."))
+    if found:
+        raise ConfigError([
+            f"{data}: is not empty and not a data folder of Estafeta (it has {', '.join(found[:3])}). Choose an empty "
+            f"folder as paths.data, or, if it is a restored backup, restore instance.json too."
+        ])
+
+
+def _write_holder(path: Path) -> None:
+    """For the error message of the next one only; the lock itself is the flock."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+    finally:
+        os.close(descriptor)
+
+
+def _holder(path: Path) -> str:
+    try:
+        pid = path.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+    return f" (process {pid})" if pid.isdigit() else ""
