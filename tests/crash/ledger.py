@@ -40,7 +40,7 @@ def message(ident: str, to: str, rng: random.Random, size: int) -> bytes:
 
 @dataclass
 class Ledger:
-    """Threads that send until told to stop; `accepted` holds the ids of what got its 250, `tried` all that were sent."""
+    """Threads that send until told to stop. `accepted`: ids of what got its 250; `tried`: all that were sent."""
 
     port: int
     recipients: list[str]
