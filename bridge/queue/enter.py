@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bridge.model.clock import SYSTEM, Clock, Ids
 from bridge.model.envelope import Envelope
@@ -224,9 +224,4 @@ def _header_end(block: bytes) -> int:
     return found.end() if found else 0
 
 
-def child(envelope: Envelope, queue_id: str, **changes: object) -> Envelope:
-    """An envelope made from another: a new id, the old one as parent."""
-    return replace(envelope, id=queue_id, parent=envelope.id, **changes)  # type: ignore[arg-type]
-
-
-__all__ = ["DiskFull", "Door", "Entry", "Fix", "Limits", "Refused", "StoreError", "child"]
+__all__ = ["DiskFull", "Door", "Entry", "Fix", "Limits", "Refused", "StoreError"]
