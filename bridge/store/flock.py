@@ -51,6 +51,11 @@ class FileLock:
         """Let go: explicitly, so that a descriptor inherited by a child process can't keep it locked."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
+    def identity(self) -> tuple[int, int]:
+        """(device, inode) of the file that is open: a name whose file was removed may lead to another one."""
+        about = os.fstat(self._descriptor)
+        return about.st_dev, about.st_ino
+
     def close(self) -> None:
         """Close the file (which also lets go, unless a child process still has the descriptor)."""
         if self._descriptor >= 0:

@@ -1,0 +1,246 @@
+"""One account's Maildir, opened: its index, its directories by descriptor, its folders as rows.
+
+Promises: a descriptor lent by `dirs` stays open while it is lent, and leads to the directory that has the name now
+(a deleted and newly made Maildir is noticed). A folder's row is made together with the adoption of its mail, so
+nobody sees a folder without its messages. UIDs come from blocks that are reserved on disk first.
+"""
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bridge.config.store import Store
+from bridge.model.clock import Clock
+from bridge.store import files, maildir
+from bridge.store.index import Index
+from bridge.store.mail import Folder, FolderGone, NoSuchFolder
+from bridge.store.notify import Hints
+
+UID_BLOCK = 64          # UIDs reserved at once
+SPARE_DIRS = 4          # opened folders kept for the next use
+MAX_UID = (1 << 32) - 2
+
+
+@dataclass(slots=True)
+class FolderRow:
+    """A row of table `folder`, field by field."""
+
+    id: int
+    name: str
+    uidvalidity: int
+    uidnext: int
+    reserved: int
+    highestmodseq: int
+    membership: int
+    floor: int
+    recent: int
+    keywords: str
+    flushed: int
+    device: int
+    inode: int
+    new_time: int
+    cur_time: int
+
+    @property
+    def handle(self) -> Folder:
+        return Folder(self.id, self.name, self.uidvalidity)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.keywords.split())
+
+
+_UPDATE = """UPDATE folder SET name=?, uidvalidity=?, uidnext=?, reserved=?, highestmodseq=?, membership=?, floor=?,
+  recent=?, keywords=?, flushed=?, device=?, inode=?, new_time=?, cur_time=? WHERE id=?"""
+
+
+@dataclass(slots=True)
+class _Lent:
+    dirs: maildir.Dirs
+    users: int = 0
+    stale: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Home:
+    """`path`: the Maildir."""
+
+    address: str
+    path: Path
+    settings: Store
+    hints: Hints
+    clock: Clock
+    index: Index = field(init=False)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _root: _Lent | None = field(init=False, default=None)
+    _open: dict[str, _Lent] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.index = Index(self.path)
+
+    # -- directories
+
+    @contextmanager
+    def root(self) -> Iterator[int]:
+        """The descriptor of the Maildir itself; it is made where there is none."""
+        with self.dirs(".") as dirs:
+            yield dirs.folder
+
+    @contextmanager
+    def dirs(self, directory: str) -> Iterator[maildir.Dirs]:
+        """An opened folder; FileNotFoundError (OSError if it is a link) where there is none."""
+        lent = self._lend(directory)
+        try:
+            yield lent.dirs
+        finally:
+            with self._lock:
+                lent.users -= 1
+                if lent.stale and not lent.users:
+                    lent.dirs.close()
+
+    def _lend(self, directory: str) -> _Lent:
+        with self._lock:
+            lent = self._open.get(directory)
+            if lent is None or not self._current(directory, lent):
+                self._drop(directory)
+                lent = _Lent(self._opened(directory))
+                self._open[directory] = lent
+                self._drop_surplus(directory)
+            lent.users += 1
+            return lent
+
+    def _current(self, directory: str, lent: _Lent) -> bool:
+        """Whether the name still leads to what is open."""
+        try:
+            if directory == ".":
+                about = os.stat(self.path, follow_symlinks=False)
+            else:
+                root = self._open.get(".")
+                if root is None or not self._current(".", root):
+                    return False
+                about = os.stat(directory, dir_fd=root.dirs.folder, follow_symlinks=False)
+        except OSError:
+            return False
+        return (about.st_dev, about.st_ino) == lent.dirs.identity
+
+    def _opened(self, directory: str) -> maildir.Dirs:
+        if directory != ".":
+            root = self._open.get(".")
+            if root is None or not self._current(".", root):
+                self._drop(".")
+                root = self._open["."] = _Lent(self._opened("."))
+            return maildir.open_dirs(root.dirs.folder, directory)
+        maildir.prepare_root(self.path)
+        parent = files.open_folder(self.path.parent)
+        try:
+            return maildir.open_dirs(parent, self.path.name)
+        finally:
+            os.close(parent)
+
+    def _drop(self, directory: str) -> None:
+        lent = self._open.pop(directory, None)
+        if lent is not None:
+            lent.stale = True
+            if not lent.users:
+                lent.dirs.close()
+
+    def _drop_surplus(self, wanted: str) -> None:
+        spare = [name for name, lent in self._open.items() if not lent.users and name not in (".", wanted)]
+        for name in spare[: max(0, len(self._open) - SPARE_DIRS)]:
+            self._drop(name)
+
+    def release(self) -> None:
+        """Close what nobody uses at the moment."""
+        with self._lock:
+            for name in [name for name, lent in self._open.items() if not lent.users]:
+                self._drop(name)
+
+    # -- folders
+
+    def directory(self, name: str) -> str:
+        """The directory of a folder that exists; NoSuchFolder."""
+        try:
+            plain = maildir.directory_of(name)
+        except ValueError:
+            raise NoSuchFolder(name) from None
+        with self.root() as root:
+            if plain == "." or maildir.is_folder(root, plain):
+                return plain
+            try:
+                return maildir.directories(root)[name]
+            except KeyError:
+                raise NoSuchFolder(name) from None
+
+    @contextmanager
+    def folder_dirs(self, name: str) -> Iterator[maildir.Dirs]:
+        """The opened directories of a folder by its name; NoSuchFolder."""
+        try:
+            with self.dirs(maildir.directory_of(name)) as dirs:
+                yield dirs
+                return
+        except FileNotFoundError:
+            directory = self.directory(name)
+        with self.dirs(directory) as dirs:
+            yield dirs
+
+
+def row_of(db: sqlite3.Connection, name: str) -> FolderRow | None:
+    found = db.execute("SELECT * FROM folder WHERE name=?", (name,)).fetchone()
+    return FolderRow(*found) if found else None
+
+
+def current(db: sqlite3.Connection, folder: Folder) -> FolderRow:
+    """The row of a handle; FolderGone where it is stale."""
+    found = db.execute("SELECT * FROM folder WHERE id=?", (folder.id,)).fetchone()
+    if found is None or found[2] != folder.uidvalidity:
+        raise FolderGone(folder.name)
+    return FolderRow(*found)
+
+
+def save(db: sqlite3.Connection, row: FolderRow) -> None:
+    """Write all fields of a row that is there."""
+    values = [getattr(row, name) for name in FolderRow.__slots__]
+    db.execute(_UPDATE, (*values[1:], row.id))
+
+
+def take_uids(row: FolderRow, count: int) -> int:
+    """The first of `count` new UIDs; the caller saves the row, durably if `reserved` has grown."""
+    first = row.uidnext
+    if first + count > MAX_UID:
+        raise OverflowError(f"no UIDs left in {row.name}")
+    row.uidnext = first + count
+    if row.uidnext > row.reserved:
+        row.reserved = row.uidnext + UID_BLOCK
+    return first
+
+
+def take_contents(db: sqlite3.Connection, count: int) -> int:
+    """The first of `count` new content numbers."""
+    first = int(db.execute("SELECT value FROM meta WHERE key='content'").fetchone()[0]) + 1
+    db.execute("UPDATE meta SET value=? WHERE key='content'", (first + count - 1,))
+    return first
+
+
+def vanish(db: sqlite3.Connection, row: FolderRow, uids: Sequence[int]) -> None:
+    """Record that these UIDs (ascending) are gone since `row.highestmodseq`."""
+    ranges: list[tuple[int, int, int, int]] = []
+    low = high = 0
+    for uid in uids:
+        if uid == high + 1 and high:
+            high = uid
+            continue
+        if high:
+            ranges.append((row.id, row.highestmodseq, low, high))
+        low = high = uid
+    if high:
+        ranges.append((row.id, row.highestmodseq, low, high))
+    db.executemany("INSERT INTO vanished VALUES(?,?,?,?)", ranges)
+
+
+def remove_quietly(name: str, folder: int) -> None:
+    """Remove a file that is of no use to anybody."""
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)
