@@ -225,7 +225,7 @@ class Fragmenter:
         if self._poison is None:
             if self._line + len(buffer) <= self.limits.line:
                 return None
-            self._start = self._start or bytes(buffer[:_START])
+            self._start = self._start or bytes(buffer[: min(_START, self.limits.line)])
             self._set_poison(TOO_LONG)
         surplus = len(buffer) - _TAIL
         if surplus > 0:
@@ -236,14 +236,14 @@ class Fragmenter:
 
     def _take_line(self, line: bytes, length: int) -> Frame | Poisoned | Need | None:
         if not self._start:
-            self._start = line[:_START]
+            self._start = line[: min(_START, self.limits.line)]
         self._line += length
+        if self._poison is None and self._line > self.limits.line:
+            self._set_poison(TOO_LONG)
         if self._poison is not None:
             fatal = self._discard(length)
             if fatal is not None:
                 return fatal
-        elif self._line > self.limits.line:
-            self._set_poison(TOO_LONG)
         announced = _ANNOUNCED.fullmatch(line, line.rfind(b"{")) if line.endswith(b"}") else None
         if announced is None:
             return self._finish(line)

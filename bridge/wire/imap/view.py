@@ -1,12 +1,12 @@
 """The client's numbered picture of the selected mailbox, and the lines that bring it up to date.
 
-`uids` is what the client was told: the message with number n is `uids[n - 1]`. What the server learns goes in by
-`appended`, `expunged` and `flags`, at any time and in any order, and waits; `flush` tells it and makes it part of the picture.
-Numbers in a command therefore always mean what the client thinks they mean.
+`uids` is what the client was told: message number n is `uids[n - 1]`. What the server learns goes in by
+`appended`, `expunged` and `flags`, at any time, in the order in which it happened, and waits; `flush` tells it and
+makes it part of the picture. Numbers in a command therefore always mean what the client thinks they mean.
 
 Promises: a client that applies the flushed lines in order has the list of `uids`, and after `flush(expunge=True)` that
-is the server's list; a message that came and went between two flushes is never mentioned; no EXPUNGE or VANISHED comes
-out of `flush(expunge=False)`. Flags of a message are told once, as they were last, and after EXISTS has made room for it.
+is the server's list; a message that came and went between two flushes is never mentioned; no EXPUNGE or VANISHED
+comes out of `flush(expunge=False)`. Flags of a message are told once, as they were last, and after its EXISTS.
 Fails by: nothing; UIDs that are not in the mailbox are ignored.
 RFC: 3501 and 9051 section 7.4 (order and timing), 7162 (MODSEQ, VANISHED), 9586 (UIDONLY).
 """
@@ -105,7 +105,7 @@ class View:
             self._flags.pop(uid, None)
 
     def flags(self, uid: int, flags: bytes, modseq: int = 0) -> None:
-        r"""Flags changed; `flags` is the ready list, `(\Seen)`, without \Recent. Older modseqs than told last are dropped."""
+        r"""Flags changed; `flags` is the ready list, `(\Seen)`, without \Recent. The highest modseq wins."""
         if uid in self._expunged:
             return
         known = self._flags.get(uid)
