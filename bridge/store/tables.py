@@ -34,6 +34,7 @@ account = Table(
     Column("changed_at", Float, nullable=False),
     Column("generation", sa.BigInteger, nullable=False),
     Index("account_generation", "generation"),
+    sqlite_autoincrement=True,                                      # an id is never used again
 )
 
 address = Table(
