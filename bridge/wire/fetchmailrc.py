@@ -234,10 +234,10 @@ _PROTOCOLS = {
     "auto": "auto", "imap": "imap", "imap4": "imap", "imap4rev1": "imap", "pop3": "pop3", "apop": "apop",
     "pop2": "pop2", "rpop": "rpop", "kpop": "kpop", "sdps": "sdps", "etrn": "etrn", "odmr": "odmr",
 }  # fmt: skip
-_AUTHS = frozenset(
-    ["any", "password", "cram-md5", "otp", "ntlm", "msn", "gssapi", "kerberos", "kerberos_v4", "kerberos_v5", "ssh"]
-    + ["external", "apop", "scram", "xoauth2", "oauthbearer"]
-)
+_AUTHS = frozenset({
+    "any", "password", "cram-md5", "otp", "ntlm", "msn", "gssapi", "kerberos", "kerberos_v4", "kerberos_v5", "ssh",
+    "external", "apop", "scram", "xoauth2", "oauthbearer",
+})
 _OLD_PROTOCOLS = frozenset(["pop2", "rpop", "kpop", "sdps", "etrn", "odmr"])
 _LEGACY = frozenset(["interface", "monitor", "principal", "fastuidl"])
 _STARTS = frozenset(["poll", "server", "skip", "defaults", "set"])
