@@ -1,0 +1,59 @@
+"""Settings of the POP3 server."""
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bridge.config.define import Problem, setting
+
+
+@dataclass(frozen=True, slots=True)
+class Pop3:
+    """POP3: who may send passwords how, and what a session does to the mailbox."""
+
+    plain_from: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        "Networks from which passwords may come without TLS.",
+        es="Redes desde las que se admiten contraseñas sin TLS.",
+    )
+    shared: bool = setting(
+        False,
+        "Several sessions may have the same mailbox open; otherwise the second one is told [IN-USE].",
+        es="Varias sesiones pueden abrir el mismo buzón; si no, la segunda recibe [IN-USE].",
+    )
+    mark_seen: bool = setting(
+        True,
+        "What was read over POP3 and kept is marked as seen for IMAP when the session ends well.",
+        es="Lo leído por POP3 y no borrado se marca como leído para IMAP al terminar bien la sesión.",
+    )
+    login_seconds: int = setting(60, "Time to log in.", es="Tiempo para identificarse.")
+    idle_seconds: int = setting(
+        600, "Silence that ends a session (RFC 1939: at least 600).", es="Silencio que termina una sesión (mínimo 600)."
+    )
+    connections: int = setting(1000, "Connections at once, per process.", es="Conexiones simultáneas, por proceso.")
+    connections_address: int = setting(
+        50, "Connections at once from one address.", es="Conexiones simultáneas desde una dirección."
+    )
+    connections_user: int = setting(
+        20, "Connections at once of one user from one address.",
+        es="Conexiones simultáneas de un usuario desde una dirección.",
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        for text in self.plain_from:
+            try:
+                network = ipaddress.ip_network(text)
+            except ValueError:
+                yield Problem(
+                    "plain_from",
+                    f'{text!r} is no network; write for instance "192.0.2.0/24"',
+                    f'{text!r} no es una red; escriba por ejemplo "192.0.2.0/24"',
+                )
+                continue
+            if not network.is_loopback and network.prefixlen < 8:
+                yield Problem(
+                    "plain_from",
+                    "passwords would cross the internet readable by anybody on the way",
+                    "las contraseñas cruzarían Internet a la vista de cualquiera",
+                    fatal=False,
+                )

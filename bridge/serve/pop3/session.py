@@ -1,0 +1,306 @@
+"""A POP3 session: the machine of `wire.pop3` between a connection and a mailbox.
+
+Promises: small messages are read and written at once, also for a hundred pipelined RETRs, big ones are streamed in
+chunks (sec-I17); nothing is deleted or marked before QUIT, and what QUIT began is finished even if the peer is gone
+(I53, sec-I15); a maildrop has one session at a time unless `shared` says otherwise (I55).
+Fails by: -ERR with [SYS/TEMP] for our own trouble, [IN-USE], [AUTH]; always in order, never with a half answer: a
+message that breaks off in the middle closes the connection.
+RFC 1939, 2449, 3206.
+"""
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bridge.config.pop3 import Pop3
+from bridge.model.clock import SYSTEM, Clock
+from bridge.model.errors import StoreError
+from bridge.serve.auth import Busy
+from bridge.serve.listener import Deadlines, End, Limits, Link
+from bridge.serve.pop3.apop import challenge
+from bridge.store.mail import Drop as Stored
+from bridge.store.mail import Folder, MailError, Ranges
+from bridge.watch.trace import Journal
+from bridge.wire.pop3.drop import Drop
+from bridge.wire.pop3.machine import Event, Login, Machine, Quit, Retrieve, Rules, StartTls, State
+from bridge.wire.pop3.stuffing import Stuffer, Top, stuffed
+
+SMALL = 64 * 1024         # a message up to here is read in one go
+FLUSH = 64 * 1024         # answers that are collected before they are written
+_log = logging.getLogger(__name__)
+
+Check = Callable[[str, str, str, str], Awaitable[Any]]
+
+
+class Body(Protocol):
+    """One message as bytes of the wire."""
+
+    size: int
+
+    def read(self, start: int = 0, length: int | None = None) -> bytes: ...
+    def chunks(self, start: int = 0, length: int | None = None) -> Iterator[bytes]: ...
+    def close(self) -> None: ...
+
+
+class Mailbox(Protocol):
+    """What POP3 needs of `store.mailbox.AccountStore`."""
+
+    def maildrop(self, name: str = "INBOX") -> tuple[Folder, list[Stored]]: ...
+    def lock_maildrop(self, name: str = "INBOX") -> Callable[[], None] | None: ...
+    def body(self, folder: Folder, uid: int) -> Body: ...
+    def store_flags(self, folder: Folder, uids: Ranges, mode: str, flags: list[str]) -> object: ...
+    def expunge(self, folder: Folder, uids: Ranges, *, marked: bool) -> object: ...
+
+
+@dataclass(slots=True)
+class Service:
+    """What the POP3 sessions of a process share. `check` is `Authenticator.check`; `open` gives the mailbox of an
+    account; `apop`, where somebody has a secret: the `check` of an Authenticator over `apop.verifier`."""
+
+    check: Check
+    open: Callable[[Any], Mailbox]
+    threads: Executor
+    settings: Pop3 = field(default_factory=Pop3)
+    hostname: str = "localhost"
+    journal: Journal = field(default_factory=Journal.silent)
+    apop: Check | None = None
+    apop_offered: Callable[[], bool] = lambda: True
+    clock: Clock = SYSTEM
+    updates: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def session(self, link: Link) -> "Pop3Session":
+        """For `Listener`."""
+        return Pop3Session(link, self)
+
+    def rules(self, link: Link, challenge: str) -> Rules:
+        return Rules(link.secure or self._near(link.peer), link.tls_offered, challenge)
+
+    def _near(self, peer: str) -> bool:
+        if not peer:
+            return True
+        address = ipaddress.ip_address(peer.partition("%")[0])
+        if address.version == 6 and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in ipaddress.ip_network(text) for text in self.settings.plain_from)
+
+
+def deadlines(settings: Pop3) -> Deadlines:
+    return Deadlines(login=settings.login_seconds, idle=settings.idle_seconds)
+
+
+def limits(settings: Pop3) -> Limits:
+    return Limits(settings.connections, settings.connections_address, settings.connections_user)
+
+
+CROWDED = b"-ERR [SYS/TEMP] too many connections\r\n"
+
+_FAREWELL = {
+    End.IDLE: b"-ERR [SYS/TEMP] idle for too long\r\n",
+    End.LOGIN: b"-ERR [SYS/TEMP] no login in time\r\n",
+    End.SHUTDOWN: b"-ERR [SYS/TEMP] server is stopping, come back soon\r\n",
+    End.BUG: b"-ERR [SYS/TEMP] internal error\r\n",
+}
+
+
+class Pop3Session:
+    """See `serve.listener.Session`."""
+
+    __slots__ = ("_challenge", "_folder", "_link", "_mailbox", "_release", "_service", "_size", "_stored", "_user",
+                 "machine")
+
+    def __init__(self, link: Link, service: Service) -> None:
+        self._link, self._service = link, service
+        self._challenge = ""
+        if service.apop is not None and service.apop_offered():
+            self._challenge = challenge(service.hostname, service.clock.now())
+        self.machine = Machine(service.rules(link, self._challenge))
+        self._mailbox: Mailbox | None = None
+        self._folder: Folder | None = None
+        self._stored: list[Stored] = []
+        self._release: Callable[[], None] | None = None
+        self._user = ""
+        self._size = 0
+
+    # --- serve.listener.Session ---
+
+    def opened(self) -> None:
+        self.machine.greet()
+        self._flush()
+
+    def received(self, data: bytes) -> None:
+        if data:
+            self.machine.feed(data)
+        machine, link = self.machine, self._link
+        while not link.busy:
+            event = machine.next()
+            if event is None:
+                break
+            self._handle(event)
+            if self._size > FLUSH:
+                self._flush()
+                if link.congested and not link.busy:
+                    link.run(link.drain())
+        self._flush()
+        if machine.state is State.CLOSED and not link.busy:
+            link.close()
+
+    def secured(self) -> None:
+        self.machine.secured(self._service.rules(self._link, self._challenge))
+
+    def farewell(self, why: End) -> bytes:
+        return _FAREWELL[why]
+
+    def closed(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    # --- events ---
+
+    def _flush(self) -> None:
+        out = self.machine.out
+        if out:
+            self._link.writelines(out)
+            self.machine.out = []
+            self._size = 0
+
+    def _handle(self, event: Event) -> None:
+        if type(event) is Retrieve:
+            self._retrieve(event)
+        elif type(event) is Login:
+            self._link.run(self._log_in(event))
+        elif type(event) is StartTls:
+            self._flush()
+            self._link.start_tls(event.reply)
+        elif type(event) is Quit:
+            self._link.run(self._quit(event))
+
+    def _retrieve(self, event: Retrieve) -> None:
+        machine, stored = self.machine, self._stored[event.number - 1]
+        assert self._mailbox is not None
+        assert self._folder is not None
+        try:
+            body = self._mailbox.body(self._folder, stored.uid)
+            if stored.size > SMALL:
+                self._flush()
+                self._link.run(self._stream(body, event.lines, stored.size))
+                return
+            try:
+                message = body.read()
+            finally:
+                body.close()
+        except MailError:
+            machine.fail("message is gone, another program removed it")
+        except (StoreError, OSError) as error:
+            _log.warning("message %d of %s: %s", stored.uid, self._user, error)
+            machine.fail("[SYS/TEMP] message can't be read just now")
+        else:
+            if event.lines >= 0:
+                message = Top(event.lines).feed(message)
+            answer = stuffed(message)
+            self._size += len(answer)
+            machine.out += (b"+OK %d octets\r\n" % stored.size, answer)
+
+    async def _stream(self, body: Body, lines: int, size: int) -> None:
+        try:
+            self._link.write(b"+OK %d octets\r\n" % size)
+            stuffer = Stuffer()
+            chunks: Iterable[bytes] = body.chunks()
+            await self._link.stream(map(stuffer.feed, chunks if lines < 0 else _top(chunks, lines)))
+            self._link.write(stuffer.end())
+        except (MailError, StoreError, OSError) as error:
+            _log.warning("message of %s broke off: %s", self._user, error)
+            self._link.abort()
+        finally:
+            body.close()
+
+    async def _log_in(self, event: Login) -> None:
+        service, link, machine = self._service, self._link, self.machine
+        try:
+            if event.method == "APOP":
+                assert service.apop is not None
+                account = await service.apop(event.user, f"{self._challenge} {event.secret}", "pop3", link.peer)
+            else:
+                account = await service.check(event.user, event.secret, "pop3", link.peer)
+            if account is None:
+                machine.refuse()
+                return
+            await self._open(account)
+        except Busy as error:
+            machine.refuse(f"[SYS/TEMP] {error}, try again later", final=True)
+        except (StoreError, MailError, OSError) as error:
+            _log.warning("maildrop of %s: %s", event.user, error)
+            machine.refuse("[SYS/TEMP] mailbox can't be opened just now", final=True)
+
+    async def _open(self, account: Any) -> None:
+        service, link, machine = self._service, self._link, self.machine
+        mailbox = service.open(account)
+        if not service.settings.shared:
+            self._release = mailbox.lock_maildrop()
+            if self._release is None:
+                machine.refuse("[IN-USE] another session has this mailbox open", final=True)
+                return
+        if not link.admit(account.address):
+            machine.refuse("[IN-USE] too many connections", final=True)
+            return
+        loop = asyncio.get_running_loop()
+        self._folder, self._stored = await loop.run_in_executor(service.threads, mailbox.maildrop)
+        self._mailbox, self._user = mailbox, account.address
+        machine.open(Drop([one.size for one in self._stored], [one.uidl for one in self._stored]))
+        service.journal.record(
+            "login", login=self._user, ip=link.peer, protocol="pop3", tls=link.secure, messages=len(self._stored))
+
+    async def _quit(self, event: Quit) -> None:
+        release, self._release = self._release, None  # the update keeps the lock, however the connection ends
+        task = asyncio.get_running_loop().create_task(self._update(event, release))
+        self._service.updates.add(task)
+        task.add_done_callback(self._service.updates.discard)
+        try:
+            await asyncio.shield(task)
+        except (MailError, StoreError, OSError) as error:
+            _log.warning("QUIT of %s: %s", self._user, error)
+            self.machine.leave("-ERR [SYS/TEMP] some messages were not removed")
+        else:
+            self.machine.leave()
+
+    async def _update(self, event: Quit, release: Callable[[], None] | None) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._service.threads, self._apply, event)
+        finally:
+            if release is not None:
+                release()
+
+    def _apply(self, event: Quit) -> None:
+        """In a thread: what the session marked becomes true."""
+        assert self._mailbox is not None
+        assert self._folder is not None
+        if event.deleted:
+            self._mailbox.expunge(self._folder, self._ranges(event.deleted), marked=False)
+            self._service.journal.record(
+                "expunged", login=self._user, folder=self._folder.name, count=len(event.deleted), protocol="pop3")
+        if event.retrieved and self._service.settings.mark_seen:
+            self._mailbox.store_flags(self._folder, self._ranges(event.retrieved), "+", ["\\Seen"])
+
+    def _ranges(self, numbers: tuple[int, ...]) -> Ranges:
+        """UIDs of messages. A range covers exactly the messages of this session: what came later has other numbers."""
+        found: list[tuple[int, int]] = []
+        last = 0
+        for number in numbers:
+            uid = self._stored[number - 1].uid
+            if found and number == last + 1:
+                found[-1] = (found[-1][0], uid)
+            else:
+                found.append((uid, uid))
+            last = number
+        return found
+
+
+def _top(chunks: Iterable[bytes], lines: int) -> Iterator[bytes]:
+    top = Top(lines)
+    for chunk in chunks:
+        yield top.feed(chunk)
+        if top.done:
+            return
