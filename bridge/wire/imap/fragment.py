@@ -111,7 +111,7 @@ class Need(Enum):
     DECISION = "call decide"
 
 
-TOO_LONG: Final = Refuse("Command line too long", "TOOBIG", "BAD")
+TOO_LONG: Final = Refuse("Command line too long", "LIMIT", "BAD")
 LITERAL_TOO_BIG: Final = Refuse("Literal too big", "TOOBIG", "BAD")
 TOO_MANY: Final = Refuse("Too many literals", "LIMIT", "BAD")
 

@@ -1,7 +1,7 @@
 """A strict reader of server output, sharing nothing with the encoder: any deviation from the grammar is an error.
 
-`read(data)` gives the responses; a status, tagged or not, is `Status`, a continuation `Continue`, all else `Data`, whose
-values are `Atom`, `int`, `bytes` (strings), `None` (NIL) and lists. Used for sec-I14: what we say can be read back.
+`read(data)` gives the responses; a status, tagged or not, is `Status`, a continuation `Continue`, all else `Data`,
+whose values are `Atom`, `int`, `bytes` (strings), `None` (NIL) and lists. For sec-I14: what we say can be read back.
 RFC: 3501 and 9051 section 9.
 """
 
