@@ -27,7 +27,7 @@ CRLF: Final = b"\r\n"
 NIL: Final = b"NIL"
 QUOTED_LENGTH: Final = 1000  # longer strings go out as literals
 
-_ATOM = re.compile(rb"[^\x00-\x20(){%*\"\\\x7f-\xff]+")
+_ATOM = re.compile(rb"[^\x00-\x20(){%*\"\\\[\]\x7f-\xff]+")  # brackets are legal, but confuse clients
 _QUOTABLE = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*")
 _QUOTABLE_UTF8 = re.compile(rb"[^\x00\r\n]*")
 _SPECIAL = re.compile(rb'(["\\])')

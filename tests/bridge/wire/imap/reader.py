@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 ATOM = re.compile(rb"[^\x00-\x20(){%*\"\\\[\]\x7f-\xff]+")
+TAG = re.compile(rb"[^\x00-\x20(){%*\"\\+\x7f-\xff]+")
 FLAG = re.compile(rb"\\(?:\*|[A-Za-z]+)")
 SECTION = re.compile(
     rb"(?:BODY|BINARY|BINARY\.SIZE)\[(?:[0-9.]*(?:HEADER|TEXT|MIME|HEADER\.FIELDS(?:\.NOT)? "
@@ -76,7 +77,7 @@ def _response(data: bytes, pos: int, utf8: bool) -> tuple[Response, int]:
     if space < 0:
         raise NotImap(f"no space after the tag: {data[pos : pos + 40]!r}")
     tag = data[pos:space]
-    if tag != b"*" and not ATOM.fullmatch(tag):
+    if tag != b"*" and not TAG.fullmatch(tag) and tag != b"+":
         raise NotImap(f"bad tag {tag!r}")
     pos = space + 1
     if tag == b"+":
