@@ -13,18 +13,22 @@ bytes that came behind STLS in the clear end it at once (sec-I03); APOP, PASS an
 put a password on an open line (I51). Nothing that a peer sends raises anything but PeerError, and that not out of here.
 RFC 1939, 2449 (CAPA, RESP-CODES), 2595 (STLS), 3206 (AUTH-RESP-CODE), 5034 (AUTH), 1734.
 """
-import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
+from bridge.model.errors import PeerError
 from bridge.wire.pop3.drop import Drop, NoSuchMessage
+from bridge.wire.sasl import LINE_LIMIT as SASL_LIMIT
+from bridge.wire.sasl import MECHANISMS, Exchange
 
 LINE_LIMIT = 255
-SASL_LIMIT = 12_288
 ERRORS = 20          # wrong commands of a session
 GUESSES = 3          # wrong logins of a session
+
+
+_MECHANISMS = tuple(name.encode() for name in MECHANISMS)
 
 
 class State(Enum):
@@ -35,7 +39,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Somebody wants to open a maildrop. `method`: USER, PLAIN, LOGIN; or APOP, whose secret is a digest."""
+    """Somebody wants to open a maildrop. `method`: USER or SASL; or APOP, whose secret is a digest."""
 
     user: str
     secret: str
@@ -222,15 +226,11 @@ class Machine:
     def _on_auth(self, rest: bytes) -> Event | None:
         words = rest.split()
         if not words:
-            self._lines("+OK", b"PLAIN\r\nLOGIN\r\n" if self.rules.plain else b"")
-            return None
-        begin = {b"PLAIN": self._sasl_plain, b"LOGIN": self._sasl_user}.get(words[0].upper())
-        if begin is None:
+            self._lines("+OK", b"".join(name + b"\r\n" for name in _MECHANISMS) if self.rules.plain else b"")
+        elif words[0].upper() not in _MECHANISMS:
             self._wrong("[AUTH] unknown mechanism")
         elif self._plain():
-            if len(words) == 2:
-                return begin(words[1])
-            self._ask(begin, b"" if begin == self._sasl_plain else b"Username:")
+            return self._sasl(Exchange(words[0].decode().upper()), words[1] if len(words) == 2 else None)
         return None
 
     def _on_stls(self, rest: bytes) -> Event | None:
@@ -247,42 +247,25 @@ class Machine:
             self._wrong("[AUTH] no passwords without TLS, say STLS first")
         return self.rules.plain
 
-    def _ask(self, then: Callable[[bytes], Event | None], challenge: bytes) -> None:
-        self._continue = then
-        self.out.append(b"+ " + base64.b64encode(challenge) + b"\r\n")
-
-    def _answer(self, line: bytes) -> bytes | None:
-        """A SASL response, decoded; None where it was none, which has been said then."""
+    def _sasl(self, exchange: Exchange, response: bytes | None) -> Event | None:
+        """A step of AUTH: more to ask, or somebody to log in."""
         self._continue = None
-        if line == b"*":
+        if response == b"*":
             self.fail("cancelled")
             return None
         try:
-            return b"" if line == b"=" else base64.b64decode(line, validate=True)
-        except binascii.Error:
-            self._wrong("not base64")
+            found = exchange.step(response)
+        except PeerError as error:
+            self.refuse(f"[AUTH] {error}")
             return None
-
-    def _sasl_plain(self, line: bytes) -> Event | None:
-        answer = self._answer(line)
-        if answer is None:
+        if isinstance(found, bytes):
+            self._continue = partial(self._sasl, exchange)
+            self.out.append(b"+ " + found + b"\r\n")
             return None
-        parts = answer.split(b"\0")
-        if len(parts) != 3 or parts[0] not in (b"", parts[1]):
-            self.refuse("[AUTH] malformed answer, or an identity that may not be assumed")
+        if found.identity:
+            self.refuse("[AUTH] nobody may act as somebody else")
             return None
-        return Login(_text(parts[1]), _text(parts[2]), "PLAIN")
-
-    def _sasl_user(self, line: bytes) -> Event | None:
-        answer = self._answer(line)
-        if answer is not None:
-            self._user = _text(answer)
-            self._ask(self._sasl_password, b"Password:")
-        return None
-
-    def _sasl_password(self, line: bytes) -> Event | None:
-        answer = self._answer(line)
-        return None if answer is None else Login(self._user, _text(answer), "LOGIN")
+        return Login(found.login, found.password, "SASL")
 
     # --- the maildrop ---
 
@@ -334,7 +317,7 @@ class Machine:
         lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "IMPLEMENTATION Estafeta"]
         if self.state is State.AUTHORIZATION:
             if self.rules.plain:
-                lines += ["USER", "SASL PLAIN LOGIN"]
+                lines += ["USER", "SASL " + " ".join(MECHANISMS)]
             if self.rules.stls:
                 lines.append("STLS")
         self._lines("+OK", "".join(line + "\r\n" for line in lines).encode())

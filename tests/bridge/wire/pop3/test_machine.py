@@ -10,7 +10,6 @@ from bridge.wire.pop3.machine import (
     COMMANDS,
     ERRORS,
     GUESSES,
-    SASL_LIMIT,
     Login,
     Machine,
     Quit,
@@ -19,6 +18,7 @@ from bridge.wire.pop3.machine import (
     StartTls,
     State,
 )
+from bridge.wire.sasl import LINE_LIMIT as SASL_LIMIT
 
 OPEN = Rules(plain=True, stls=False)
 SIZES, UIDLS = (3579, 4741, 3921), ("a1", "b2", "c3")
@@ -154,14 +154,14 @@ def b64(text):
 
 def test_I54_sasl():
     plain = b64(b"\0eloy\0cla ve")
-    assert talk(Machine(OPEN), b"AUTH PLAIN " + plain + b"\r\n")[1] == [Login("eloy", "cla ve", "PLAIN")]
+    assert talk(Machine(OPEN), b"AUTH PLAIN " + plain + b"\r\n")[1] == [Login("eloy", "cla ve", "SASL")]
     machine = Machine(OPEN)
     assert talk(machine, b"auth plain\r\n")[0] == b"+ \r\n"
-    assert talk(machine, plain + b"\r\n", secret="cla ve")[1] == [Login("eloy", "cla ve", "PLAIN")]
+    assert talk(machine, plain + b"\r\n", secret="cla ve")[1] == [Login("eloy", "cla ve", "SASL")]
     machine = Machine(OPEN)
     assert talk(machine, b"AUTH LOGIN\r\n")[0] == b"+ VXNlcm5hbWU6\r\n"
     assert talk(machine, b64(b"eloy") + b"\r\n")[0] == b"+ UGFzc3dvcmQ6\r\n"
-    assert talk(machine, b64(b"clave") + b"\r\n")[1] == [Login("eloy", "clave", "LOGIN")]
+    assert talk(machine, b64(b"clave") + b"\r\n")[1] == [Login("eloy", "clave", "SASL")]
     machine = Machine(OPEN)
     assert talk(machine, b"AUTH LOGIN " + b64(b"eloy") + b"\r\n*\r\nUSER eloy\r\n")[0].endswith(
         b"-ERR cancelled\r\n+OK password please\r\n")
