@@ -1,0 +1,1 @@
+"""Collecting external accounts: fetchmail's trade, with a ledger."""
