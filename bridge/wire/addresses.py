@@ -134,9 +134,7 @@ _SIMPLE = re.compile(
     rb'\s*+(?:(?:"([^"\\]*+)"\s*+|([^"(),:;<>@\[\]\\]*+))<([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++)>'
     rb'|([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++))\s*+(?:(,)|\Z)'
 )
-_TOKEN = re.compile(
-    rb'"((?:[^"\\]|\\.)*+)"?|(\()|([<>@,;:])|(\[[^\]<>,;"@\s]*+\]?|[^\s"()<>@,;:\[]++|\))', re.S
-)
+_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*+)"?|(\()|([<>@,;:])|(\[[^\]<>,;"@\s]*+\]?|[^\s"()<>@,;:\[]++|\))', re.S)
 _PAREN = re.compile(rb"\\.|[()]", re.S)
 
 
@@ -174,7 +172,7 @@ def mailbox(entry: Entry) -> Mailbox:
 class _Reader:
     """The patient reader of lists that `_SIMPLE` doesn't match: one pass over tokens, one address at a time."""
 
-    __slots__ = ("angle", "at", "comment", "domain", "found", "group", "local", "route", "words")
+    __slots__ = ("angle", "at", "closed", "comment", "domain", "found", "group", "local", "route", "words")
 
     def __init__(self) -> None:
         self.found: list[Entry] = []
@@ -189,6 +187,7 @@ class _Reader:
         self.comment = b""
         self.angle = False  # between < and >
         self.at = False  # after the @ of the address
+        self.closed = False  # after the >; what follows belongs to the name
 
     def read(self, value: bytes) -> list[Entry]:
         position, size = 0, len(value)
@@ -221,7 +220,9 @@ class _Reader:
         return end + 1
 
     def _word(self, word: bytes) -> None:
-        if self.at:
+        if self.closed:
+            self.words.append(word)
+        elif self.at:
             (self.route if self.angle and not self.local else self.domain).append(word)
         elif self.angle:
             self.local.append(word)
@@ -231,6 +232,9 @@ class _Reader:
     def _special(self, special: bytes) -> None:
         if special == b"@":
             self._at_sign()
+        elif special == b"<" and self.closed:
+            self._flush()  # "a <b@c> d <e@f>": a comma is missing
+            self.angle = True
         elif special == b"<":
             if self.at and not self.angle:  # "a@b <c@d>": the first was a name
                 self.words.append(b"".join(self.local) + b"@" + b"".join(self.domain))
@@ -249,7 +253,9 @@ class _Reader:
                 self.found.append(Entry(Kind.GROUP_END, b"", b"", b"", b""))
 
     def _at_sign(self) -> None:
-        if self.at and self.angle and not self.local:  # a second hop of a route
+        if self.closed:
+            self.words.append(b"@")
+        elif self.at and self.angle and not self.local:  # a second hop of a route
             self.route.append(b"@")
         elif self.at:
             self.local += [b"@", *self.domain]
@@ -262,14 +268,13 @@ class _Reader:
             self.at = True
 
     def _close_angle(self) -> None:
-        self.angle = False
-        if self.local or self.domain or self.route:
-            self.at = True
+        self.closed = self.closed or self.angle
+        self.angle = self.at = False
 
     def _colon(self) -> None:
         if self.angle and self.at and not self.local:
             self.at = False  # end of the route
-        elif not self.at and not self.angle and not self.group:
+        elif not (self.at or self.angle or self.closed or self.group):
             self.group = True
             self.found.append(Entry(Kind.GROUP, b" ".join(self.words), b"", b"", b""))
             self._clear()
@@ -280,7 +285,7 @@ class _Reader:
         words, local, domain, route = self.words, self.local, self.domain, self.route
         if words or local or domain or route:
             name = b" ".join(words)
-            if not local and not domain and not route and not self.at and not self.angle:
+            if not local and not domain and not route and not (self.at or self.angle or self.closed):
                 name, local = b"", [b" ".join(words)]
             self.found.append(
                 Entry(Kind.MAILBOX, name or self.comment, b"".join(route), b"".join(local), b"".join(domain))
@@ -315,7 +320,7 @@ def format_address(mailbox: Mailbox) -> bytes:
     if not _DOT_ATOM.fullmatch(local):
         local = '"' + _SPECIAL.sub(r"\\\1", local) + '"'
     domain = "".join(_UNSAFE.sub("", mailbox.domain).split())
-    for special in "<>,;()\"\\@":
+    for special in '<>,;()"\\@':
         domain = domain.replace(special, "")
     raw = local.encode("utf-8")
     return raw + b"@" + ascii_domain(domain) if domain else raw

@@ -118,6 +118,8 @@ def fold(text: str) -> str:
     """Text as search compares it: no case, no accents, compatibility forms made plain."""
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKD", text).casefold()
+    text = _MARKS.sub("", unicodedata.normalize("NFKD", text).casefold())
+    if text.isascii():
+        return text
     text = _MARKS.sub("", unicodedata.normalize("NFKD", text)).translate(_NO_DECOMPOSITION)
     return unicodedata.normalize("NFC", text)

@@ -41,9 +41,10 @@ def parse(value: bytes | str) -> tuple[int, int] | None:
     """(seconds since 1970 UTC, offset of the writer's zone in minutes), or None where it is no date."""
     if isinstance(value, str):
         value = value.encode("ascii", "replace")
+    value = value[:MAX_DATE]
     found = _FAST.match(value)
     if not found:
-        return _parse_loose(value[:MAX_DATE])
+        return _parse_loose(value)
     day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
     return _moment(
         int(year), _MONTH.get(month.lower(), 0), int(day), int(hour), int(minute), int(second or 0),

@@ -32,7 +32,7 @@ MAX_LINE = 76
 # Groups: whole field without its last line end, name, raw value.  Possessive throughout: no backtracking.
 _FIELD = re.compile(rb"^(([!-9;-~\x80-\xff]++)[ \t]*+:(.*+(?:\n[ \t].*+)*+))", re.M)
 _BLANK = re.compile(rb"\n\r?\n")
-_FOLD = re.compile(rb"[\r\n]+(?=[ \t])")
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _BREAKS = re.compile(rb"[\r\n\x00]+")
 _NAME = re.compile(r"[!-9;-~]{1,200}")
 _WORD = re.compile(rb"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
@@ -114,7 +114,7 @@ def select(header: bytes, names: Iterable[bytes], *, exclude: bool = False) -> b
 
 def unfold(value: bytes) -> bytes:
     """A raw value on one line: folds undone, stray CR, LF and NUL made spaces, blanks at both ends removed."""
-    if b"\n" in value or b"\r" in value or b"\0" in value:
+    if _BREAKS.search(value):
         value = _BREAKS.sub(b" ", _FOLD.sub(b"", value))
     return value.strip()
 
@@ -239,11 +239,13 @@ def field(name: str, text: str, eol: bytes = b"\n") -> bytes:
 
 
 def token_field(name: str, tokens: Iterable[bytes], eol: bytes = b"\n") -> bytes:
-    """A whole structured field (addresses, ids) folded only between tokens; CR, LF and NUL inside a token are lost."""
+    """A whole structured field (addresses, ids) folded only between tokens; CR, LF and NUL in them become blanks."""
     line = _checked(name) + b":"
     lines: list[bytes] = []
     for token in tokens:
         token = _BREAKS.sub(b" ", token).strip()
+        if not token:
+            continue
         if len(line) + 1 + len(token) > MAX_LINE and line.strip() and not line.endswith(b":"):
             lines.append(line)
             line = b""
@@ -255,24 +257,28 @@ def token_field(name: str, tokens: Iterable[bytes], eol: bytes = b"\n") -> bytes
 def safe_value(text: str, indent: int = 0, eol: bytes = b"\n") -> bytes:
     """Text as the value of a header that we generate.
 
-    Control characters, line separators and lone surrogates become one space; what is not plain ASCII, looks like an
-    encoded word or has no place to fold is sent as RFC 2047 words.  The only line ends in the answer are our folds,
-    each `eol` followed by a space.  `indent` is the length of what stands before the value on its first line.
+    Runs of blanks, control characters, line separators and lone surrogates become one blank; what is not plain ASCII,
+    looks like an encoded word or has no place to fold is sent as RFC 2047 words.  The only line ends in the answer are
+    our folds, each `eol` followed by a space.  `indent` is the length of what stands before the value on its line.
     """
-    text = " ".join(_CONTROL.sub(" ", text).split(" ")).strip()
+    text = " ".join([word for word in _CONTROL.sub(" ", text).strip().split(" ") if word])
     if text.isascii() and "=?" not in text:
         words = text.split(" ")
         if max(map(len, words)) < MAX_LINE - 1:
             return _fold_words([word.encode("ascii") for word in words], indent, eol)
-    return _fold_words(encoded_words(text), indent, eol)
+    return _fold_words(encoded_words(text, indent), indent, eol)
 
 
-def encoded_words(text: str) -> list[bytes]:
-    """RFC 2047 words (UTF-8) of at most 75 bytes each, never cutting a character; join them with a blank or a fold."""
+def encoded_words(text: str, indent: int = 0) -> list[bytes]:
+    """RFC 2047 words (UTF-8) of at most 75 bytes each, never cutting a character; join them with a blank or a fold.
+
+    The first one leaves room for `indent` bytes before it on its line.
+    """
     raw = text.encode("utf-8", "replace")
     quoted = sum(map(len, map(_Q.__getitem__, raw)))
     quotable = quoted <= len(raw) * 4 // 3 + 4
-    room = 63 if quotable else 45  # 75 less "=?utf-8?q?" and "?="; base64 of 45 bytes is 60
+    full = 63 if quotable else 45  # 75 less "=?utf-8?q?" and "?="; base64 of 45 bytes is 60
+    room = max(full - indent if quotable else (61 - indent) // 4 * 3, 12) if indent else full
     words: list[bytes] = []
     chunk: list[bytes] = []
     used = 0
@@ -282,7 +288,7 @@ def encoded_words(text: str) -> list[bytes]:
             piece = b"".join(map(_Q.__getitem__, piece))
         if used + len(piece) > room:
             words.append(_word(b"".join(chunk), quotable))
-            chunk, used = [], 0
+            chunk, used, room = [], 0, full
         chunk.append(piece)
         used += len(piece)
     words.append(_word(b"".join(chunk), quotable))

@@ -70,22 +70,16 @@ class Part:
     lines: int = 0
     fields: dict[bytes, bytes] = field(default_factory=dict)  # lower-case name -> first raw value
     children: list[Part] = field(default_factory=list)
+    disposition: tuple[bytes, Params] | None = None  # (lower-case word, parameters)
 
     @property
     def charset(self) -> bytes | None:
         return param(self.params, b"charset")
 
     @property
-    def disposition(self) -> tuple[bytes, Params] | None:
-        """Content-Disposition as (lower-case word, parameters), or None."""
-        value = self.fields.get(b"content-disposition")
-        return parse_disposition(value) if value is not None else None
-
-    @property
     def filename(self) -> str | None:
         """The decoded name of an attachment: filename of the disposition, else name of the type."""
-        disposition = self.disposition
-        name = text_param(disposition[1], b"filename") if disposition else None
+        name = text_param(self.disposition[1], b"filename") if self.disposition else None
         return name if name is not None else text_param(self.params, b"name")
 
 
@@ -99,7 +93,7 @@ class Structure:
     octets: int  # on the wire
     truncated: bool  # some limit was met
     header: bytes  # header block of the message with its blank line, as on disk
-    header_fields: list[tuple[bytes, bytes, bytes]]  # headers.triples() of it
+    header_fields: list[tuple[bytes, bytes, bytes]]  # of it: (whole field, lower-case name, raw value)
 
 
 def searchable(data: Buffer) -> Searchable:
@@ -155,8 +149,7 @@ def parse_disposition(value: bytes) -> tuple[bytes, Params] | None:
 
 def _uncommented(value: bytes) -> bytes:
     value = value[:MAX_STRUCTURED]
-    if b"\n" in value or b"\r" in value or b"\0" in value:
-        value = headers.unfold(value)
+    value = headers.unfold(value)
     if b"(" in value:
         value = _COMMENT.sub(lambda found: b" " if found[0][:1] == b"(" else found[0], value)
     return value
@@ -247,11 +240,11 @@ class _Scanner:
         data, size = self.data, len(self.data)
         start = headers.body_start(data)
         header = bytes(data[:start])
-        triples = headers.triples(header)
+        triples = [(whole, name.lower(), value) for whole, name, value in headers.triples(header)]
         if start > headers.MAX_BLOCK or len(triples) == headers.MAX_FIELDS:
             self.truncated = True
         root = Part("", 0, start, size)
-        root.fields = {name.lower(): value for _, name, value in reversed(triples)}
+        root.fields = {name: value for _, name, value in reversed(triples)}
         self._walk(root)
         octets = self._measure()
         return Structure(root, tuple(self.parts), size, octets, self.truncated, header, triples)
@@ -313,6 +306,9 @@ class _Scanner:
         if encoding is not None:
             found = _ENCODING.search(_uncommented(encoding))
             part.encoding = found[0].lower() if found else b"7bit"
+        disposition = fields.get(b"content-disposition")
+        if disposition is not None:
+            part.disposition = parse_disposition(disposition)
         if part.type == b"multipart":
             part.kind = Kind.MULTIPART
         elif part.type == b"message" and part.subtype in (b"rfc822", b"global"):

@@ -82,7 +82,8 @@ def describe(data: Buffer) -> Description:
     data = mime.searchable(data)
     structure = mime.scan(data)
     root = structure.root
-    message = _Headers(structure.header_fields)
+    message = _Headers(root.fields, structure.header_fields)
+    full, short = _render(structure, data)
     subject = headers.decode(message.raw(b"subject"))
     base, is_reply = base_subject(subject)
     cached, complete = _cached(structure)
@@ -90,8 +91,8 @@ def describe(data: Buffer) -> Description:
     from_, to, cc = message.entries(b"from"), message.entries(b"to"), message.entries(b"cc")
     return Description(
         envelope=message.envelope(),
-        bodystructure=bodystructure(structure, data),
-        body=body(structure, data),
+        bodystructure=full,
+        body=short,
         wire_size=structure.octets,
         disk_size=structure.size,
         header_end=root.body_start,
@@ -135,7 +136,7 @@ def covered(names: Iterable[bytes]) -> bool:
 
 def _cached(structure: Structure) -> tuple[bytes, bool]:
     wanted = CACHED_FIELDS
-    chosen = [whole for whole, name, _ in structure.header_fields if name.lower() in wanted]
+    chosen = [whole for whole, name, _ in structure.header_fields if name in wanted]
     if not chosen:
         return b"", not _clipped(structure)
     out = lines.to_wire(b"\n".join(chosen))
@@ -151,16 +152,18 @@ def _clipped(structure: Structure) -> bool:
 
 # ---- strings
 
-_QUOTABLE = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*")
+_SAFE = re.compile(rb"[ !#-\[\]-~]*").fullmatch
+_QUOTABLE = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*").fullmatch
 
 
 def quoted(value: bytes) -> bytes:
     """An IMAP string: quoted where it can be, a literal where it has 8-bit bytes or line ends or is long."""
-    if len(value) <= MAX_QUOTED and _QUOTABLE.fullmatch(value):
-        if b'"' in value or b"\\" in value:
-            value = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-        return b'"' + value + b'"'
-    value = value.replace(b"\0", b"")
+    if len(value) <= MAX_QUOTED:
+        if _SAFE(value):
+            return b'"' + value + b'"'
+        value = value.replace(b"\0", b"")
+        if _QUOTABLE(value):
+            return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
     return b"{%d}\r\n%b" % (len(value), value)
 
 
@@ -177,15 +180,15 @@ class _Headers:
 
     __slots__ = ("fields", "lists")
 
-    def __init__(self, triples: list[tuple[bytes, bytes, bytes]]) -> None:
-        self.fields: dict[bytes, bytes] = {}
+    def __init__(self, fields: dict[bytes, bytes], triples: list[tuple[bytes, bytes, bytes]]) -> None:
+        self.fields = fields
         self.lists: dict[bytes, list[addresses.Entry]] = {}
-        for _, name, value in triples:
-            key = name.lower()
-            if key not in self.fields:
-                self.fields[key] = value
-            elif key in _REPEATABLE and len(self.fields[key]) < addresses.MAX_VALUE:
-                self.fields[key] = self.fields[key].rstrip() + b",\n " + value
+        names = [name for _, name, _ in triples if name in _REPEATABLE]
+        if len(names) > len(set(names)):
+            self.fields = fields | {
+                wanted: b",\n ".join([value.rstrip() for _, name, value in triples if name == wanted])
+                for wanted in set(names)
+            }
 
     def raw(self, name: bytes) -> bytes:
         return self.fields.get(name, b"")
@@ -202,13 +205,14 @@ class _Headers:
 
     def envelope(self) -> bytes:
         get = self.fields.get
-        sender_default = address_list(self.entries(b"from"))
+        author = address_list(self.entries(b"from"))  # stands in for a missing or empty Sender and Reply-To
+        sender, reply_to = self.entries(b"sender"), self.entries(b"reply-to")
         return b"(%b %b %b %b %b %b %b %b %b %b)" % (
             nstring(get(b"date")),
             nstring(get(b"subject")),
-            sender_default,
-            address_list(self.entries(b"sender")) if b"sender" in self.fields else sender_default,
-            address_list(self.entries(b"reply-to")) if b"reply-to" in self.fields else sender_default,
+            author,
+            address_list(sender) if sender else author,
+            address_list(reply_to) if reply_to else author,
             address_list(self.entries(b"to")),
             address_list(self.entries(b"cc")),
             address_list(self.entries(b"bcc")),
@@ -222,7 +226,8 @@ _REPEATABLE = frozenset((b"to", b"cc", b"bcc"))
 
 def envelope(header: bytes) -> bytes:
     """The ENVELOPE list of a header block."""
-    return _Headers(headers.triples(header)).envelope()
+    triples = [(whole, name.lower(), value) for whole, name, value in headers.triples(header)]
+    return _Headers({name: value for _, name, value in reversed(triples)}, triples).envelope()
 
 
 def address_list(entries: list[addresses.Entry]) -> bytes:
@@ -234,6 +239,9 @@ def address_list(entries: list[addresses.Entry]) -> bytes:
 
 def _address(entry: addresses.Entry) -> bytes:
     if entry.kind is addresses.Kind.MAILBOX:
+        if _SAFE(entry.local) and _SAFE(entry.domain) and not entry.route:
+            name = quoted(entry.name) if entry.name else b"NIL"
+            return b'(%b NIL "%b" "%b")' % (name, entry.local, entry.domain)
         return b"(%b %b %b %b)" % (
             quoted(entry.name) if entry.name else b"NIL",
             quoted(entry.route) if entry.route else b"NIL",
@@ -250,65 +258,57 @@ def _address(entry: addresses.Entry) -> bytes:
 
 def bodystructure(structure: Structure, data: Buffer) -> bytes:
     """The extended form: with MD5, disposition, language and location."""
-    return _render(structure, data, extended=True)
+    return _render(structure, data)[0]
 
 
 def body(structure: Structure, data: Buffer) -> bytes:
     """The form without extension data, for FETCH BODY."""
-    return _render(structure, data, extended=False)
+    return _render(structure, data)[1]
 
 
-def _render(structure: Structure, data: Buffer, *, extended: bool) -> bytes:
-    """Children stand after their parent in `parts`, so going backwards every child is ready before it is needed."""
-    done: dict[int, bytes] = {}
+def _render(structure: Structure, data: Buffer) -> tuple[bytes, bytes]:
+    """Both forms.  Children stand after their parent in `parts`: going backwards each is ready before it is needed."""
+    done: dict[int, tuple[bytes, bytes]] = {}
     for part in reversed(structure.parts):
+        params = _params(part.params)
         if part.kind is Kind.MULTIPART:
-            out = b"".join([done.pop(id(child)) for child in part.children]) + b" " + quoted(part.subtype)
-            if extended:
-                out += b" " + _params(part.params) + _extension(part.fields)
-        elif part.kind is Kind.MESSAGE:
-            child = part.children[0]
-            inner = bytes(data[child.header_start : min(child.body_start, child.header_start + headers.MAX_BLOCK)])
-            out = b"%b %b %b %d" % (_leaf_head(part), envelope(inner), done.pop(id(child)), part.lines)
-            if extended:
-                out += _leaf_tail(part)
+            children = [done.pop(id(child)) for child in part.children]
+            subtype = b' "%b"' % part.subtype
+            short = b"".join([child[1] for child in children]) + subtype
+            full = b"".join([child[0] for child in children]) + subtype + b" " + params + _extension(part)
         else:
-            out = _leaf_head(part)
-            if part.type == b"text":
-                out += b" %d" % part.lines
-            if extended:
-                out += _leaf_tail(part)
-        done[id(part)] = b"(" + out + b")"
+            fields = part.fields
+            short = full = b'"%b" "%b" %b %b %b "%b" %d' % (
+                part.type,
+                part.subtype,
+                params,
+                nstring(fields.get(b"content-id")),
+                nstring(fields.get(b"content-description")),
+                part.encoding,
+                part.octets,
+            )
+            if part.kind is Kind.MESSAGE:
+                child = part.children[0]
+                inner = bytes(data[child.header_start : min(child.body_start, child.header_start + headers.MAX_BLOCK)])
+                told, (child_full, child_short) = envelope(inner), done.pop(id(child))
+                short = b"%b %b %b %d" % (short, told, child_short, part.lines)
+                full = b"%b %b %b %d" % (full, told, child_full, part.lines)
+            elif part.type == b"text":
+                short = full = b"%b %d" % (short, part.lines)
+            full = b"%b %b%b" % (full, nstring(fields.get(b"content-md5")), _extension(part))
+        done[id(part)] = b"(" + full + b")", b"(" + short + b")"
     return done[id(structure.root)]
 
 
-def _leaf_head(part: Part) -> bytes:
-    fields = part.fields
-    return b'"%b" "%b" %b %b %b "%b" %d' % (
-        part.type,
-        part.subtype,
-        _params(part.params),
-        nstring(fields.get(b"content-id")),
-        nstring(fields.get(b"content-description")),
-        part.encoding,
-        part.octets,
-    )
-
-
-def _leaf_tail(part: Part) -> bytes:
-    return b" " + nstring(part.fields.get(b"content-md5")) + _extension(part.fields)
-
-
-def _extension(fields: dict[bytes, bytes]) -> bytes:
+def _extension(part: Part) -> bytes:
     """Disposition, language and location, each with a blank before it."""
-    value = fields.get(b"content-disposition")
-    parsed = mime.parse_disposition(value) if value is not None else None
-    disposition = b'("%b" %b)' % (parsed[0], _params(parsed[1])) if parsed else b"NIL"
-    return b" %b %b %b" % (
-        disposition,
-        _language(fields.get(b"content-language")),
-        nstring(fields.get(b"content-location")),
-    )
+    shown = part.disposition
+    disposition = b'("%b" %b)' % (shown[0], _params(shown[1])) if shown else b"NIL"
+    language = part.fields.get(b"content-language")
+    location = part.fields.get(b"content-location")
+    if language is None and location is None:
+        return b" %b NIL NIL" % disposition
+    return b" %b %b %b" % (disposition, _language(language), nstring(location))
 
 
 _TAGS = re.compile(rb"[A-Za-z0-9-]{1,64}")
@@ -343,8 +343,12 @@ def message_id(value: bytes) -> str:
 
 def references(value: bytes) -> tuple[str, ...]:
     """The last MAX_REFERENCES ids of a References value, oldest first (sec-M18)."""
-    found = _ID.findall(value[-MAX_REFERENCES * MAX_ID :]) if value else []
-    return tuple([headers.decode_raw(one[:MAX_ID]) for one in found[-MAX_REFERENCES:]])
+    found = _ID.findall(value[-MAX_REFERENCES * MAX_ID :]) if value else None
+    if not found:
+        return ()
+    if len(found) > MAX_REFERENCES:
+        found = found[-MAX_REFERENCES:]
+    return tuple([headers.decode_raw(one[:MAX_ID]) for one in found])
 
 
 _SPACES = re.compile(r"\s+")
@@ -353,7 +357,7 @@ _BLOB = re.compile(r"\s*\[[^\[\]]*\]\s*(?=\S)")
 
 
 def base_subject(subject: str) -> tuple[str, bool]:
-    """(base subject folded to upper case-insensitive form, whether it was a reply or forward): RFC 5256 2.1."""
+    """(base subject, folded; whether it was a reply or forward): RFC 5256 2.1."""
     rest = _SPACES.sub(" ", subject[:MAX_SUBJECT]).strip()
     reply = False
     while True:
@@ -388,14 +392,14 @@ def _sort_key(entries: list[addresses.Entry]) -> str:
     if not entries:
         return ""
     first = entries[0]
-    return charset.fold(headers.decode_raw(first.local or first.name)[:200])
+    return charset.fold(headers.decode_raw((first.local or first.name)[:200]))
 
 
 def _display_key(entries: list[addresses.Entry]) -> str:
     for entry in entries:
         if entry.kind is addresses.Kind.MAILBOX:
-            somebody = addresses.mailbox(entry)
-            return charset.fold((somebody.name or somebody.address)[:200])
+            name = headers.decode(entry.name) if entry.name else addresses.mailbox(entry).address
+            return charset.fold(name[:200])
     return ""
 
 
@@ -407,17 +411,22 @@ def preview(data: Buffer, structure: Structure) -> str:
     part = _preview_part(structure)
     if part is None:
         return ""
-    for limit in (2048, 65536):
+    for limit in (1024, 65536):
         source = text.part_text(data, part, limit)
-        words = _squeeze(_QUOTATION.sub("", source)) or _squeeze(source)
-        if words or part.body_end - part.body_start <= limit:
+        quotes = source[:1] == ">" or "\n>" in source
+        words = (_squeeze(_QUOTATION.sub("", source)) if quotes else "") or _squeeze(source)
+        if len(words) >= MAX_PREVIEW // 2 or part.body_end - part.body_start <= limit:
             return words
-    return ""
+    return words
 
 
 def _squeeze(source: str) -> str:
-    source = " ".join(source[: MAX_PREVIEW * 8].split())
-    return headers.clean(source[:MAX_PREVIEW]).strip()
+    """The first MAX_PREVIEW characters with blanks and line ends made single blanks."""
+    source = source.lstrip()
+    words = " ".join(source[: MAX_PREVIEW + MAX_PREVIEW // 2].split())
+    if len(words) < MAX_PREVIEW:
+        words = " ".join(source[: MAX_PREVIEW * 20].split())
+    return headers.clean(words[:MAX_PREVIEW]).strip()
 
 
 def _preview_part(structure: Structure) -> Part | None:
