@@ -21,7 +21,7 @@ from itertools import chain
 from typing import Final
 
 from bridge.wire.imap import utf7
-from bridge.wire.imap.seqset import compact
+from bridge.wire.imap.seqset import compact, format_ranges, ranges_of
 
 CRLF: Final = b"\r\n"
 NIL: Final = b"NIL"
@@ -225,6 +225,32 @@ def quota_root(name: str, roots: Iterable[str], utf8: bool = False) -> bytes:
     return b" ".join([b"* QUOTAROOT", mailbox(name, utf8), *[astring(root) for root in roots]]) + CRLF
 
 
+def acl(name: str, rights: Iterable[tuple[str, str]], utf8: bool = False) -> bytes:
+    """* ACL; each is (identifier, rights)."""
+    words = [word for who, what in rights for word in (astring(who, utf8), astring(what))]
+    return b" ".join([b"* ACL", mailbox(name, utf8), *words]) + CRLF
+
+
+def list_rights(name: str, who: str, always: str, others: Iterable[str], utf8: bool = False) -> bytes:
+    """* LISTRIGHTS; `always` can't be taken away, each of the others can be granted alone."""
+    words = [astring(rights) for rights in (always, *others)]
+    return b" ".join([b"* LISTRIGHTS", mailbox(name, utf8), astring(who, utf8), *words]) + CRLF
+
+
+def my_rights(name: str, rights: str, utf8: bool = False) -> bytes:
+    """* MYRIGHTS."""
+    return b"* MYRIGHTS %b %b\r\n" % (mailbox(name, utf8), astring(rights))
+
+
+def metadata(name: str, values: Iterable[tuple[str, bytes | None]], utf8: bool = False) -> bytes:
+    """* METADATA; a value with NUL goes out as literal8."""
+    words: list[bytes] = []
+    for entry, value in values:
+        words.append(astring(entry))
+        words.append(literal8(value) if value is not None and b"\0" in value else string(value))
+    return b"* METADATA " + mailbox(name, utf8) + b" " + parenthesised(words) + CRLF
+
+
 def append_uid(uidvalidity: int, uids: Iterable[int]) -> bytes:
     """The code APPENDUID."""
     return b"APPENDUID %d %b" % (uidvalidity, compact(uids))
@@ -265,6 +291,13 @@ def esearch(
         (first, last), numbers = partial
         out.append(b" PARTIAL (%d:%d %b)" % (first, last, compact(numbers) or NIL))
     return b"".join(out) + CRLF
+
+
+def context_update(tag: bytes, uid: bool, added: bool, position: int, numbers: Iterable[int]) -> bytes:
+    """* ESEARCH with ADDTO or REMOVEFROM, of a search that asked for UPDATE (RFC 5267)."""
+    word = b"ADDTO" if added else b"REMOVEFROM"
+    which = b" UID" if uid else b""
+    return b"* ESEARCH (TAG %b)%b %b (%d %b)\r\n" % (quoted(tag), which, word, position, compact(numbers))
 
 
 Thread = tuple[int | None, Sequence["Thread"]]
@@ -311,7 +344,12 @@ def recent(count: int) -> bytes:
 
 def vanished(uids: Iterable[int], earlier: bool = False) -> bytes:
     """* VANISHED; nothing at all where there are no UIDs."""
-    found = compact(uids)
+    return vanished_ranges(ranges_of(uids), earlier)
+
+
+def vanished_ranges(ranges: Iterable[tuple[int, int]], earlier: bool = False) -> bytes:
+    """* VANISHED from ranges."""
+    found = format_ranges(ranges)
     return b"* VANISHED %b%b\r\n" % (b"(EARLIER) " if earlier else b"", found) if found else b""
 
 

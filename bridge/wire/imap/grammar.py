@@ -22,6 +22,7 @@ Args = (
     | search.Search | search.Sort | search.Thread
     | extra.GetQuota | extra.GetQuotaRoot | extra.SetQuota | extra.SetAcl | extra.DeleteAcl | extra.GetAcl
     | extra.ListRights | extra.MyRights | extra.GetMetadata | extra.SetMetadata | extra.Notify | extra.Esearch
+    | extra.CancelUpdate
 )  # fmt: skip
 
 PARSERS: Final[dict[str, Callable[[Scanner], Args]]] = {
@@ -81,6 +82,8 @@ PARSERS: Final[dict[str, Callable[[Scanner], Args]]] = {
     "SETMETADATA": extra.set_metadata,
     "NOTIFY": extra.notify,
     "ESEARCH": extra.esearch,
+    "CANCELUPDATE": extra.cancel_update,
+    "GETJMAPACCESS": auth.bare,
 }
 
 

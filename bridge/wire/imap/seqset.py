@@ -84,6 +84,19 @@ class SequenceSet:
                 start = stop
         return found
 
+    def absent(self, uids: Sequence[int], last: int) -> list[tuple[int, int]]:
+        """The named UIDs up to `last` that are not in the sorted `uids`: what a QRESYNC client must forget."""
+        found: list[tuple[int, int]] = []
+        for low, high in self.numbers(last):
+            expected = low
+            for at in range(bisect_left(uids, low), bisect_right(uids, high)):
+                if uids[at] > expected:
+                    found.append((expected, uids[at] - 1))
+                expected = uids[at] + 1
+            if expected <= high:
+                found.append((expected, high))
+        return found
+
     def contains(self, number: int, last: int) -> bool:
         """Whether this number is named, where `last` is the largest in use."""
         if self.has_star and number == last:

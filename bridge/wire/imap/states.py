@@ -56,7 +56,7 @@ def _rows() -> Iterable[Spec]:
         yield Spec(name, _BEFORE)
     for name in ("ENABLE", "SELECT", "EXAMINE", "COMPRESS", "UNAUTHENTICATE"):
         yield Spec(name, _AFTER)
-    for name in ("LIST", "LSUB", "NAMESPACE", "STATUS", "IDLE", "NOTIFY", "ESEARCH"):
+    for name in ("LIST", "LSUB", "NAMESPACE", "STATUS", "IDLE", "NOTIFY", "ESEARCH", "GETJMAPACCESS"):
         yield Spec(name, _AFTER, syncs=True)
     for name in ("GETQUOTA", "GETQUOTAROOT", "GETACL", "LISTRIGHTS", "MYRIGHTS", "GETMETADATA"):
         yield Spec(name, _AFTER, syncs=True)
@@ -64,7 +64,8 @@ def _rows() -> Iterable[Spec]:
         yield Spec(name, _AFTER, changes=True, syncs=True)
     for name in ("SETQUOTA", "SETACL", "DELETEACL", "SETMETADATA"):
         yield Spec(name, _AFTER, changes=True, syncs=True)
-    yield Spec("CHECK", _SELECTED, syncs=True)
+    for name in ("CHECK", "CANCELUPDATE"):
+        yield Spec(name, _SELECTED, syncs=True)
     yield Spec("CLOSE", _SELECTED, changes=True)
     yield Spec("UNSELECT", _SELECTED)
     yield Spec("EXPUNGE", _SELECTED, changes=True, syncs=True)

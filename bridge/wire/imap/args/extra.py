@@ -1,7 +1,7 @@
 """Arguments of the commands that extensions add: quota, access lists, annotations, NOTIFY, searches in many mailboxes.
 
 Fails by: `BadCommand`.
-RFC: 9208 (QUOTA), 4314 (ACL), 5464 (METADATA), 5465 (NOTIFY), 7377 (MULTISEARCH).
+RFC: 9208 (QUOTA), 4314 (ACL), 5464 (METADATA), 5465 (NOTIFY), 7377 (MULTISEARCH), 5267 (CONTEXT).
 """
 
 from __future__ import annotations
@@ -136,6 +136,24 @@ class Esearch:
     charset: str
     returns: frozenset[str]
     partial: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelUpdate:
+    """CANCELUPDATE: the tags of the searches that shall not be updated any more."""
+
+    tags: tuple[bytes, ...]
+
+
+def cancel_update(scan: Scanner) -> CancelUpdate:
+    """CANCELUPDATE."""
+    scan.space()
+    tags = [scan.string()]
+    while scan.accept(b" "):
+        if len(tags) >= ENTRIES:
+            raise BadCommand("Too many tags", "LIMIT")
+        tags.append(scan.string())
+    return CancelUpdate(tuple(tags))
 
 
 def get_quota(scan: Scanner) -> GetQuota:

@@ -42,6 +42,7 @@ def test_examples() -> None:
     assert encode.vanished([41, 43, 44, 45]) == b"* VANISHED 41,43:45\r\n"
     assert encode.vanished([300], earlier=True) == b"* VANISHED (EARLIER) 300\r\n"
     assert encode.vanished([]) == b""
+    assert encode.vanished_ranges([(1, 5), (9, 9)], earlier=True) == b"* VANISHED (EARLIER) 1:5,9\r\n"
     assert encode.quota("", [("STORAGE", 10, 512)]) == b'* QUOTA "" (STORAGE 10 512)\r\n'
     assert encode.quota_root("INBOX", [""]) == b'* QUOTAROOT INBOX ""\r\n'
     assert encode.enabled(["CONDSTORE"]) == b"* ENABLED CONDSTORE\r\n"
@@ -60,6 +61,19 @@ def test_esearch() -> None:
         encode.esearch(b"A", True, mailbox_name=("a b", 7), modseq=3)
         == b'* ESEARCH (TAG "A" MAILBOX "a b" UIDVALIDITY 7) UID MODSEQ 3\r\n'
     )
+
+
+def test_access_lists_annotations_and_contexts() -> None:
+    """I23, I24, I29."""
+    assert encode.acl("INBOX", [("Fred", "rwipslxetad"), ("a b", "")]) == b'* ACL INBOX Fred rwipslxetad "a b" ""\r\n'
+    assert encode.list_rights("a", "smith", "la", ["r", "s"]) == b"* LISTRIGHTS a smith la r s\r\n"
+    assert encode.my_rights("INBOX", "rwiptsldaex") == b"* MYRIGHTS INBOX rwiptsldaex\r\n"
+    values = [("/shared/comment", b"x"), ("/private/a", None), ("/shared/b", b"a\0")]
+    assert encode.metadata("", values) == (
+        b'* METADATA "" (/shared/comment "x" /private/a NIL /shared/b ~{2}\r\na\0)\r\n'
+    )
+    assert encode.context_update(b"B", True, True, 0, [3, 4]) == b'* ESEARCH (TAG "B") UID ADDTO (0 3:4)\r\n'
+    assert encode.context_update(b"B", False, False, 1, [9]) == b'* ESEARCH (TAG "B") REMOVEFROM (1 9)\r\n'
 
 
 def test_thread() -> None:

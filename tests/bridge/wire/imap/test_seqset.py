@@ -45,6 +45,14 @@ def test_numbers_are_what_the_set_names(raw: bytes, last: int) -> None:
         assert found.contains(number, last) == (number in expected)
 
 
+@given(SET, UIDS)
+def test_absent_is_what_is_named_and_gone(raw: bytes, uids: list[int]) -> None:
+    """I13: VANISHED (EARLIER)."""
+    gone = seqset.parse(raw).absent(array("I", uids), 45)
+    named = sorted(naive(raw, 45) - set(uids))
+    assert [uid for low, high in gone for uid in range(low, high + 1)] == [uid for uid in named if uid <= 45]
+
+
 @given(SET)
 def test_normal_form_and_round_trip(raw: bytes) -> None:
     found = seqset.parse(raw)

@@ -3,6 +3,7 @@
 import pytest
 
 from bridge.wire.imap.args.extra import (
+    CancelUpdate,
     DeleteAcl,
     Esearch,
     EventGroup,
@@ -65,6 +66,8 @@ GOOD = {
     ),
     b"ESEARCH UNSEEN": Esearch((), Flag("\\Seen", False), "", frozenset({"ALL"}), None),
     b"ESEARCH IN () UNSEEN": None,
+    b'CANCELUPDATE "A1" "B"': CancelUpdate((b"A1", b"B")),
+    b"CANCELUPDATE A1": None,
 }
 
 
