@@ -10,23 +10,32 @@ import re
 
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 _END = b"\r\n.\r\n"
+LINE_LIMIT = 1 << 20  # longer lines come from no mail program (many real mails break RFC 5321's 998)
 _HELD = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")  # what may be the beginning of the end, longest first
 
 
 class Decoder:
     """What follows 354: chunks as the socket gives them in, the message in CRLF form out."""
 
-    __slots__ = ("_canonical", "_first", "_held", "broken", "size")
+    __slots__ = ("_canonical", "_first", "_held", "_run", "broken", "endless", "size")
 
     def __init__(self, *, normalize: bool = False) -> None:
         self._held = b"\r\n"     # as if a line had just ended, so that the first line needs no rule of its own
         self._first = True
         self._canonical = Canonical() if normalize else None
+        self._run = 0            # length so far of a line that hasn't ended
         self.broken = False
+        self.endless = False     # a line was longer than LINE_LIMIT
         self.size = 0            # bytes read so far, as sent
 
     def feed(self, data: bytes) -> tuple[bytes, bool, bytes]:
         """(next bytes of the message, whether it ended, what the peer sent after the end)."""
+        ended = data.find(b"\n")
+        self._run += len(data) if ended < 0 else ended
+        if self._run > LINE_LIMIT:
+            self.endless = True
+        if ended >= 0:
+            self._run = len(data) - data.rfind(b"\n") - 1
         buffer = self._held + data
         end = buffer.find(_END)
         if end >= 0:

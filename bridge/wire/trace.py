@@ -7,8 +7,8 @@ import re
 import time
 from functools import lru_cache
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+from bridge.wire.dates import rfc5322
+
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?\Z|\[[A-Za-z0-9.:]{1,64}\]\Z")
 _NOT_PLAIN = re.compile(r"[^!-'*-\[\]-~]")  # anything but printable ASCII without parentheses and backslash
 
@@ -16,13 +16,7 @@ _NOT_PLAIN = re.compile(r"[^!-'*-\[\]-~]")  # anything but printable ASCII witho
 @lru_cache(maxsize=64)
 def date(seconds: int) -> str:
     """RFC 5322 date in local time: `Sun, 22 Nov 2026 09:15:01 +0100`."""
-    when = time.localtime(seconds)
-    minutes = when.tm_gmtoff // 60
-    sign, minutes = ("-", -minutes) if minutes < 0 else ("+", minutes)
-    return (
-        f"{_DAYS[when.tm_wday]}, {when.tm_mday} {_MONTHS[when.tm_mon - 1]} {when.tm_year:04} "
-        f"{when.tm_hour:02}:{when.tm_min:02}:{when.tm_sec:02} {sign}{minutes // 60:02}{minutes % 60:02}"
-    )
+    return rfc5322(seconds, time.localtime(seconds).tm_gmtoff // 60)
 
 
 def plain(text: str, limit: int = 255) -> str:

@@ -1,0 +1,259 @@
+"""The SMTP service of one process: its ports, its connections, and what all of them share.
+
+Promises: connections are counted when they are accepted, also those whose TLS has not begun (sec-R01); a tick a second
+ends who is too slow; `stop` lets messages that are on their way in end, then closes (S01: 421). Commits land on the
+loop in batches.
+Fails by: OSError from a socket that can't listen. Sockets, TLS contexts and callables are passed in.
+"""
+import asyncio
+import ipaddress
+import logging
+import socket
+import ssl
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+from bridge.config.smtp import Smtp
+from bridge.intake.policy import Tables
+from bridge.intake.session import Account, Service, Visit
+from bridge.intake.smtp import BUSY, SHUTDOWN, Edge, tls_of
+from bridge.model.reply import Reply
+from bridge.queue.enter import Door, Limits
+from bridge.watch.trace import Journal
+
+CROWDED = Reply(421, "4.7.0", "Too many connections, try again later")
+Login = Callable[[str, str, str, str], Awaitable[Account | None]]
+
+_BACKLOG = 512
+_WRITERS = 4
+_HANDSHAKE = 30.0
+_log = logging.getLogger(__name__)
+
+
+async def no_logins(login: str, password: str, protocol: str, ip: str) -> Account | None:
+    """For servers without accounts."""
+    return None
+
+
+def limits(settings: Smtp) -> Limits:
+    """The door's limits from the settings."""
+    return Limits(
+        settings.message_size, settings.header_size, settings.header_fields, settings.hops, settings.free_space
+    )
+
+
+class Landing:
+    """Brings futures of other threads to the loop, many with one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._done: deque[tuple[asyncio.Future[None], Future[Any]]] = deque()
+        self._woken = False
+
+    async def wait(self, future: "Future[Any]") -> None:
+        """Return, or raise, when `future` has. Nothing happens to `future` if we are cancelled."""
+        arrived: asyncio.Future[None] = self._loop.create_future()
+        future.add_done_callback(lambda done: self._arrive(arrived, done))
+        await arrived
+
+    def _arrive(self, arrived: "asyncio.Future[None]", done: "Future[Any]") -> None:
+        self._done.append((arrived, done))
+        if not self._woken:
+            self._woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._land)
+            except RuntimeError:
+                pass  # the loop is closed; the message is safe, and nobody is left to tell
+
+    def _land(self) -> None:
+        self._woken = False  # before the loop below: what comes during it wakes us again
+        while self._done:
+            arrived, done = self._done.popleft()
+            if arrived.done():
+                continue
+            error = done.exception()
+            if error is None:
+                arrived.set_result(None)
+            else:
+                arrived.set_exception(error)
+
+
+class SmtpServer:
+    """What the connections of a process share. Make it inside the running loop.
+
+    `login(login, password, "smtp", ip)` answers an account or None; it may raise Refused with the reply to give, or
+    StoreError. `tls` may be exchanged at any time; None: no STARTTLS. `domain` completes addresses without one.
+    """
+
+    def __init__(
+        self,
+        settings: Smtp,
+        *,
+        hostname: str,
+        domain: str,
+        door: Door,
+        tables: Tables,
+        journal: Journal,
+        login: Login = no_logins,
+        tls: ssl.SSLContext | None = None,
+        error_delay: float = 1.0,
+        rate_after: float = 60.0,
+    ) -> None:
+        self.settings, self.hostname, self.domain = settings, hostname, domain or hostname
+        self.door, self.tables, self.journal, self.login, self.tls = door, tables, journal, login, tls
+        self.error_delay = error_delay    # seconds that an answer to a client with many errors waits
+        self.rate_after = rate_after      # seconds of DATA after which its rate counts
+        self.loop = asyncio.get_running_loop()
+        self.landing = Landing(self.loop)
+        self.threads = ThreadPoolExecutor(_WRITERS, "smtp-write")
+        self.edges: set[Edge] = set()
+        self.stopping = False
+        self._addresses: Counter[str] = Counter()
+        self._shaking: Counter[str] = Counter()
+        self._large = 0
+        self._networks = [ipaddress.ip_network(text) for text in settings.networks]
+        self._is_trusted = lru_cache(maxsize=4096)(self._in_networks)
+        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[asyncio.Task[None]] = []
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._ticking = self.loop.create_task(self._tick())
+
+    # --- ports ---
+
+    async def listen(self, sock: socket.socket, service: Service) -> None:
+        """Serve on a bound socket (TCP or unix)."""
+        sock.setblocking(False)
+        if service == "submissions":
+            sock.listen(_BACKLOG)
+            self._acceptors.append(self.loop.create_task(self._accept(sock, service)))
+            return
+        factory = lambda: Edge(self, service, self.loop)  # noqa: E731
+        if sock.family == socket.AF_UNIX:
+            server = await self.loop.create_unix_server(factory, sock=sock, backlog=_BACKLOG)
+        else:
+            server = await self.loop.create_server(factory, sock=sock, backlog=_BACKLOG)
+        self._servers.append(server)
+
+    async def stop(self, grace: float = 20.0) -> None:
+        """No new connections; 421 to who waits; messages on their way in have `grace` seconds."""
+        self.stopping = True
+        for task in (*self._acceptors, *self._handshakes):
+            task.cancel()
+        for server in self._servers:
+            server.close()
+        for edge in list(self.edges):
+            edge.stop()
+        tasks = [edge.task for edge in self.edges if edge.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+        for edge in list(self.edges):
+            edge.channel.transport.abort()
+        tasks = [edge.task for edge in self.edges if edge.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        self._ticking.cancel()
+        await asyncio.gather(self._ticking, *self._acceptors, *self._handshakes, return_exceptions=True)
+        self.threads.shutdown()
+
+    async def _accept(self, sock: socket.socket, service: Service) -> None:
+        """TLS from the first byte: count first, shake hands then."""
+        with sock:
+            while True:
+                try:
+                    accepted, address = await self.loop.sock_accept(sock)
+                except OSError as error:
+                    _log.warning("accept: %s", error)  # no descriptors left: those who are in go on (P07)
+                    await asyncio.sleep(1)
+                    continue
+                group = _group(address[0])
+                if self.tls is None or not self._room(group, self._is_trusted(address[0])):
+                    accepted.close()
+                    continue
+                self._shaking[group] += 1
+                task = self.loop.create_task(self._shake(accepted, group, service))
+                self._handshakes.add(task)
+                task.add_done_callback(self._handshakes.discard)
+
+    async def _shake(self, accepted: socket.socket, group: str, service: Service) -> None:
+        try:
+            await self.loop.connect_accepted_socket(
+                lambda: Edge(self, service, self.loop), accepted, ssl=self.tls, ssl_handshake_timeout=_HANDSHAKE
+            )
+        except (TimeoutError, OSError, ssl.SSLError):
+            accepted.close()
+        finally:
+            _less(self._shaking, group)
+
+    # --- connections ---
+
+    def enter(self, edge: Edge, transport: asyncio.Transport) -> bool:
+        """A connection stands: True if it may stay."""
+        peer = transport.get_extra_info("peername")
+        client = peer[0] if isinstance(peer, tuple) else ""
+        trusted = not isinstance(peer, tuple) or self._is_trusted(client)
+        group = _group(client)
+        if self.stopping or not self._room(group, trusted):
+            transport.write(f"{SHUTDOWN if self.stopping else CROWDED}\r\n".encode())
+            transport.close()
+            return False
+        edge.visit = Visit(edge.visit.service, client, trusted, tls=tls_of(transport))
+        self._addresses[group] += 1
+        self.edges.add(edge)
+        return True
+
+    def leave(self, edge: Edge) -> None:
+        """It is over."""
+        if edge in self.edges:
+            self.edges.discard(edge)
+            _less(self._addresses, _group(edge.visit.client))
+
+    def begin_large(self) -> Reply | None:
+        """A message has grown large: BUSY if there are too many of them. Always followed by `end_large`."""
+        self._large += 1
+        return BUSY if self._large > self.settings.large_messages else None
+
+    def end_large(self) -> None:
+        self._large -= 1
+
+    def _room(self, group: str, trusted: bool) -> bool:
+        if len(self.edges) + self._shaking.total() >= self.settings.connections:
+            return False
+        return trusted or self._addresses[group] + self._shaking[group] < self.settings.connections_per_address
+
+    def _in_networks(self, client: str) -> bool:
+        try:
+            address = ipaddress.ip_address(client.partition("%")[0])
+        except ValueError:
+            return False
+        if address.version == 6 and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._networks)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            now = self.loop.time()
+            for edge in list(self.edges):
+                edge.tick(now)
+
+
+def _group(client: str) -> str:
+    """Who counts as one client: an IPv4 address, an IPv6 /64."""
+    if ":" not in client:
+        return client
+    try:
+        address = ipaddress.IPv6Address(client.partition("%")[0])
+    except ValueError:
+        return client
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def _less(counter: "Counter[str]", key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]

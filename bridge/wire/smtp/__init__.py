@@ -1,0 +1,1 @@
+"""SMTP as bytes and tables, both directions."""
