@@ -149,7 +149,7 @@ def _fetch(scan: Scanner, uid: bool) -> Fetch:
         word = scan.keyword()
         if word == "CHANGEDSINCE" and changed is None:
             scan.space()
-            changed = scan.number(1, NUMBER63)
+            changed = scan.number(0, NUMBER63)  # RFC 7162 has no 0, clients do
         elif word == "VANISHED" and uid:
             vanished = True
         elif word == "PARTIAL" and uid and partial is None:

@@ -366,3 +366,43 @@ def test_any_cut_gives_the_same_events_and_output() -> None:
     read(whole[1])
     for size in (1, 2, 3, 7, 64, 1000):
         assert run(size) == whole
+
+
+def test_the_sample_session_of_rfc_3501() -> None:
+    """Section 8, the client's side."""
+    flow = Flow()
+    lines = [
+        b"a001 login mrc secret",
+        b"a002 select inbox",
+        b"a003 fetch 12 full",
+        b"a004 fetch 12 body[header]",
+        b"a005 store 12 +flags \\deleted",
+        b"a006 logout",
+    ]
+    found = []
+    for line in lines:
+        (event,) = events(flow, line + b"\r\n")
+        assert isinstance(event, Command)
+        found.append((event.tag, event.name))
+        {"LOGIN": flow.authenticated, "SELECT": flow.selected, "LOGOUT": flow.logout}.get(event.name, lambda: None)()
+    assert found == [
+        (b"a001", "LOGIN"),
+        (b"a002", "SELECT"),
+        (b"a003", "FETCH"),
+        (b"a004", "FETCH"),
+        (b"a005", "STORE"),
+        (b"a006", "LOGOUT"),
+    ]
+
+
+def test_literals_of_rfc_3501_and_7888() -> None:
+    """The same LOGIN with and without waiting."""
+    for first in (b"A001 LOGIN {11}\r\n", b"A001 LOGIN {11+}\r\n"):
+        flow = Flow()
+        waits = not first.endswith(b"+}\r\n")
+        assert events(flow, first) == []
+        assert flow.take_output() == (b"+ OK\r\n" if waits else b"")
+        assert events(flow, b"FRED FOOBAR" + b" {7%b}\r\n" % (b"" if waits else b"+")) == []
+        (command,) = events(flow, b"fat man\r\n")
+        assert isinstance(command, Command)
+        assert command.args == Login("FRED FOOBAR", b"fat man")

@@ -81,7 +81,8 @@ def test_dates() -> None:
     assert scan(b'"01-feb-1994"').date() == date(1994, 2, 1)
     when = datetime(1996, 7, 17, 2, 44, 25, tzinfo=timezone(-timedelta(hours=7)))
     assert scan(b'"17-Jul-1996 02:44:25 -0700"').date_time() == when
-    for line in (b'"1-Jul-1996 02:44:25 -0700"', b'"17-Jul-1996 24:44:25 -0700"', b'"17-Jul-0000 02:44:25 +0000"'):
+    assert scan(b'"7-Jul-1996 02:44:25 +0000"').date_time() == scan(b'" 7-jul-1996 02:44:25 -0000"').date_time()
+    for line in (b'"117-Jul-1996 02:44:25 -0700"', b'"17-Jul-1996 24:44:25 -0700"', b'"17-Jul-0000 02:44:25 +0000"'):
         with pytest.raises(BadCommand):
             scan(line).date_time()
 
