@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_BLOCK = 256 * 1024
 MAX_FIELDS = 1000
 MAX_LINE = 76
+_USUAL = 8192
 
 # Groups: whole field without its last line end, name, raw value.  Possessive throughout: no backtracking.
 _FIELD = re.compile(rb"^(([!-9;-~\x80-\xff]++)[ \t]*+:(.*+(?:\n[ \t].*+)*+))", re.M)
@@ -61,6 +62,10 @@ def body_start(data: Buffer, start: int = 0, end: int | None = None) -> int:
             return start + 1
         if first == b"\r\n":
             return min(start + 2, stop)
+    if isinstance(data, bytes):  # the usual case first: LF on disk and a header of a few kilobytes
+        at = data.find(b"\n\n", start, min(stop, start + _USUAL))
+        if at >= 0 and data.find(b"\n\r\n", start, at + 1) < 0:
+            return at + 2
     found = _BLANK.search(data, start, stop)
     return found.end() if found else stop
 

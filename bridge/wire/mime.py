@@ -32,7 +32,7 @@ MAX_PARTS = 5000
 MAX_PARAMS = 100
 MAX_BOUNDARY = 2048
 MAX_STRUCTURED = 100 * 1024  # bytes of one structured field that are looked at
-HEADER_BUDGET = 2 * 1024 * 1024  # bytes of part headers that are parsed in one message
+HEADER_BUDGET = 1024 * 1024  # bytes of part headers that are parsed in one message
 FALSE_DELIMITERS = 10_000  # lines that begin like a delimiter but are none, in one message
 SEARCH_BUDGET = 256 * 1024 * 1024  # bytes searched for boundaries, or four times the message if that is more
 COUNT_WINDOW = 256 * 1024  # mmap can't count: it is read through windows of this size
@@ -92,7 +92,7 @@ class Structure:
     size: int  # on disk
     octets: int  # on the wire
     truncated: bool  # some limit was met
-    header: bytes  # header block of the message with its blank line, as on disk
+    header: bytes  # header block of the message with its blank line, as on disk; cut after headers.MAX_BLOCK + 1 bytes
     header_fields: list[tuple[bytes, bytes, bytes]]  # of it: (whole field, lower-case name, raw value)
 
 
@@ -239,7 +239,7 @@ class _Scanner:
     def run(self) -> Structure:
         data, size = self.data, len(self.data)
         start = headers.body_start(data)
-        header = bytes(data[:start])
+        header = bytes(data[: min(start, headers.MAX_BLOCK + 1)])
         triples = [(whole, name.lower(), value) for whole, name, value in headers.triples(header)]
         if start > headers.MAX_BLOCK or len(triples) == headers.MAX_FIELDS:
             self.truncated = True

@@ -89,7 +89,7 @@ def is_attachment(part: Part) -> bool:
 
 _SIGNATURES = {
     (b"application", b"pgp-signature"), (b"application", b"pkcs7-signature"), (b"application", b"x-pkcs7-signature"),
-    (b"application", b"pgp-encrypted"), (b"application", b"ms-tnef"),
+    (b"application", b"pgp-encrypted"),
 }  # fmt: skip
 _REPORTS = {b"delivery-status", b"disposition-notification", b"feedback-report", b"global-delivery-status"}
 

@@ -304,6 +304,9 @@ BOMBS = {
     "date blanks": lambda: b"Date: " + b" " * 100_000 + b"x\n\n",
     "references": lambda: b"References: " + b"<" * 200_000 + b"\n\n",
     "long type": lambda: b"Content-Type: " + b"a" * 200_000 + b"/b\n\n",
+    "messages with bad addresses": lambda: (
+        multipart(b"b", b"digest") + (b"--b\n\nTo: " + b"a@(" * 3000 + b"\nCc: " + b"a@" * 5000 + b"\n\nx\n") * 100
+    ),
     "open styles": lambda: b"Content-Type: text/html\n\n" + b"<style" * 500_000,
 }
 
