@@ -74,6 +74,9 @@ class Home:
     hints: Hints
     clock: Clock
     index: Index = field(init=False)
+    recheck: set[str] = field(init=False, default_factory=set)      # folders that we changed ourselves
+    garbage: int = field(init=False, default=0)                     # messages expunged since the last clearing up
+    checked: set[tuple[int, int]] = field(init=False, default_factory=set)   # folders whose uidlist was compared
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
     _root: _Lent | None = field(init=False, default=None)
     _open: dict[str, _Lent] = field(init=False, default_factory=dict)
@@ -185,6 +188,16 @@ class Home:
             directory = self.directory(name)
         with self.dirs(directory) as dirs:
             yield dirs
+
+
+    @contextmanager
+    def own_change(self, row: FolderRow, dirs: maildir.Dirs) -> Iterator[None]:
+        """Files that we add or remove ourselves, under the lock: no reason for a scan now, only for one later on."""
+        quiet = (row.new_time, row.cur_time) == dirs.times()
+        yield
+        self.recheck.add(row.name)
+        if quiet:
+            row.new_time, row.cur_time = dirs.times()
 
 
 def row_of(db: sqlite3.Connection, name: str) -> FolderRow | None:

@@ -323,6 +323,10 @@ class Index:
             except (sqlite3.Error, OSError) as error:
                 raise self._trouble(error) from error
 
+    @property
+    def is_open(self) -> bool:
+        return self._identity is not None
+
     def idle_seconds(self) -> float:
         """How long nobody has used this."""
         return time.monotonic() - self._used

@@ -117,6 +117,10 @@ class Dirs:
     tmp: int
     identity: tuple[int, int]
 
+    def times(self) -> tuple[int, int]:
+        """When new and cur were changed last, ns."""
+        return os.fstat(self.new).st_mtime_ns, os.fstat(self.cur).st_mtime_ns
+
     def close(self) -> None:
         for descriptor in (self.folder, self.new, self.cur, self.tmp):
             os.close(descriptor)
@@ -206,6 +210,11 @@ def split(filename: str) -> tuple[str, str]:
 def is_sound(filename: str) -> bool:
     """Whether index and uidlist can hold the name as it is."""
     return filename.isprintable() and len(filename) < 250
+
+
+def sizes_of(stem: str) -> list[str]:
+    """The size fields of a name as they are there."""
+    return [found[0] for found in (_SIZES.search(stem), _WIRE.search(stem)) if found]
 
 
 def wire_size(stem: str) -> int:

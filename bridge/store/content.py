@@ -1,0 +1,394 @@
+"""What FETCH gives of messages: rows of ready wire bytes, described on demand.
+
+Promises: what is cached comes by one SELECT per chunk; what isn't is computed for exactly the columns that were asked,
+kept, and answered in the same chunk; chunks are bounded, and no lock is held between two of them. Results for lists of
+header fields are kept too, for the few lists that clients use again and again.
+Fails by: FolderGone, StoreError. A message whose file is gone is left out; the next `refresh` will report it.
+"""
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from sqlite3 import Connection
+from typing import Any
+
+from bridge.store import body, reconcile
+from bridge.store.home import Home, current
+from bridge.store.index import CONTENT_TABLES
+from bridge.store.mail import Column, Fields, Folder, Ranges
+from bridge.wire import dates, headers, lines, mime, structure
+
+CHUNK = 500             # rows of one chunk
+KINDS = 8               # lists of header fields of which the results are kept
+MAX_KEPT = 16 * 1024    # bytes of one such result
+
+Row = tuple[Any, ...]
+_DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Where a message is, for describing it."""
+
+    uid: int
+    content: int
+    name: str
+    info: str | None
+    size: int
+
+
+# ---- ready forms of small things
+
+@lru_cache(maxsize=4096)
+def _day(number: int) -> bytes:
+    return b'"' + dates.internaldate(number * _DAY)[:11].replace(" ", "0", 1).encode("ascii")
+
+
+def date_time(epoch: int) -> bytes:
+    """A date-time as FETCH sends it, in UTC."""
+    day, second = divmod(epoch, _DAY)
+    return b'%b %02d:%02d:%02d +0000"' % (_day(day), second // 3600, second // 60 % 60, second % 60)
+
+
+def object_id(letter: bytes, number: int) -> bytes:
+    return b"(%b%016x)" % (letter, number & 0xFFFFFFFFFFFFFFFF)
+
+
+def email_id(uidvalidity: int, content: int) -> bytes:
+    """EMAILID: copies have the same; another index gives other ones."""
+    return b"(M%08x%08x)" % (uidvalidity, content)
+
+
+def thread_number(root: str) -> int:
+    """A number for a thread from the id of its first message, fit for SQLite."""
+    return int.from_bytes(blake2b(root.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
+
+
+# ---- fetch
+
+_SOURCES = {
+    Column.FLAGS: "m.flags", Column.MODSEQ: "m.modseq", Column.SIZE: "nullif(m.size,-1)", Column.INTERNALDATE: "m.date",
+    Column.SAVEDATE: "m.saved", Column.EMAILID: "m.content",
+    Column.THREADID: "(SELECT thread FROM threading WHERE content=m.content)",
+    Column.ENVELOPE: "(SELECT data FROM envelope WHERE content=m.content)",
+    Column.BODY: "(SELECT data FROM body WHERE content=m.content)",
+    Column.BODYSTRUCTURE: "(SELECT data FROM structure WHERE content=m.content)",
+    Column.PREVIEW: "(SELECT data FROM preview WHERE content=m.content)",
+    Column.HEADER: "NULL",
+}
+_NEEDS = {
+    Column.SIZE: "size", Column.THREADID: "words", Column.ENVELOPE: "envelope", Column.BODY: "structure",
+    Column.BODYSTRUCTURE: "structure", Column.PREVIEW: "preview",
+}
+
+
+def fetch(
+    home: Home, folder: Folder, uids: Ranges, columns: Sequence[Column | Fields], changed_since: int = 0
+) -> Iterator[list[Row]]:
+    """Chunks of rows (uid, value ...) in UID order."""
+    plan = _Plan(home, folder, columns, changed_since)
+    waiting: list[Row] = []
+    for low, high in uids:
+        at = low
+        while at <= high:
+            rows, at = plan.chunk(at, high)
+            waiting = waiting + rows if waiting else rows
+            if len(waiting) >= CHUNK:
+                yield waiting
+                waiting = []
+    if waiting:
+        yield waiting
+
+
+class _Plan:
+    """One FETCH: the statement, what needs another form, what may have to be computed."""
+
+    def __init__(self, home: Home, folder: Folder, columns: Sequence[Column | Fields], changed_since: int) -> None:
+        self.home, self.folder, self.columns = home, folder, columns
+        self.kinds: dict[int, tuple[Fields, int]] = {}      # position -> (column, number of its kind, 0: not kept)
+        self.forms: list[tuple[int, Callable[[Any], Any]]] = []
+        sources = ["m.uid"]
+        for position, column in enumerate(columns, 1):
+            sources.append(self._source(position, column))
+        self.statement = (
+            f"SELECT {', '.join(sources)} FROM message m WHERE m.folder=? AND m.uid BETWEEN ? AND ? AND m.modseq>?"  # noqa: S608
+            f" ORDER BY m.uid LIMIT {CHUNK}"
+        )
+        self.since = changed_since if changed_since > 0 else -1
+
+    def _source(self, position: int, column: Column | Fields) -> str:
+        if isinstance(column, Fields):
+            kind = kind_of(self.home, column)
+            self.kinds[position] = column, kind
+            return f"(SELECT data FROM fields WHERE kind={kind} AND content=m.content)" if kind else "NULL"  # noqa: S608
+        if column in (Column.INTERNALDATE, Column.SAVEDATE):
+            self.forms.append((position, date_time))
+        elif column is Column.EMAILID:
+            self.forms.append((position, lambda content: email_id(self.folder.uidvalidity, content)))
+        elif column is Column.THREADID:
+            self.forms.append((position, lambda number: object_id(b"T", number)))
+        return _SOURCES[column]
+
+    def chunk(self, low: int, high: int) -> tuple[list[Row], int]:
+        """Rows, and the UID to go on with."""
+        with self.home.index.read() as db:
+            current(db, self.folder)
+            rows = db.execute(self.statement, (self.folder.id, low, high, self.since)).fetchall()
+        after = rows[-1][0] + 1 if len(rows) == CHUNK else high + 1
+        missing = [row[0] for row in rows if None in row]
+        if missing:
+            rows = self._completed(rows, missing)
+        for position, form in self.forms:
+            if len(self.columns) == 1:
+                rows = [(uid, form(value)) for uid, value in rows]
+            else:
+                rows = [(*row[:position], form(row[position]), *row[position + 1:]) for row in rows]
+        return rows, after
+
+    def _completed(self, rows: list[Row], missing: list[int]) -> list[Row]:
+        lacking = [p for p in range(1, len(self.columns) + 1) if any(row[p] is None for row in rows)]
+        needs = {_NEEDS[c] for p in lacking if isinstance(c := self.columns[p - 1], Column) and c in _NEEDS}
+        wanted = set(missing)
+        messages = [one for one in locate(self.home, self.folder, missing) if one.uid in wanted]
+        if needs:
+            describe(self.home, self.folder, messages, needs)
+        with self.home.index.read() as db:
+            again = {row[0]: row for row in self._select(db, missing)}
+        for position in lacking:
+            column = self.columns[position - 1]
+            values: dict[int, bytes] = {}
+            if isinstance(column, Fields):
+                values = header_fields(self.home, self.folder, messages, column, self.kinds[position][1])
+            elif column is Column.HEADER:
+                values = header_blocks(self.home, self.folder, messages)
+            for uid, value in values.items():
+                row = again.get(uid)
+                if row is not None and row[position] is None:
+                    again[uid] = (*row[:position], value, *row[position + 1:])
+        out = (again.get(row[0], row) if None in row else row for row in rows)
+        return [row for row in out if None not in row]
+
+    def _select(self, db: Connection, uids: Sequence[int]) -> list[Row]:
+        found: list[Row] = []
+        for low, high in runs(uids):
+            found.extend(db.execute(self.statement, (self.folder.id, low, high, -1)).fetchall())
+        return found
+
+
+def runs(uids: Iterable[int]) -> list[tuple[int, int]]:
+    """Ascending UIDs as ranges."""
+    out: list[tuple[int, int]] = []
+    low = high = 0
+    for uid in uids:
+        if uid == high + 1 and high:
+            high = uid
+            continue
+        if high:
+            out.append((low, high))
+        low = high = uid
+    if high:
+        out.append((low, high))
+    return out
+
+
+def locate(home: Home, folder: Folder, uids: Sequence[int]) -> list[Message]:
+    """Where these messages (ascending UIDs) are."""
+    found: list[Message] = []
+    with home.index.read() as db:
+        for low, high in runs(uids):
+            found.extend(Message(*row) for row in db.execute(
+                "SELECT uid, content, name, info, size FROM message WHERE folder=? AND uid BETWEEN ? AND ?"
+                " ORDER BY uid", (folder.id, low, high),
+            ))
+    return found
+
+
+# ---- reading what was moved meanwhile
+
+def each(
+    home: Home, folder: Folder, messages: Sequence[Message], *, head: bool = False
+) -> Iterator[tuple[Message, bytes]]:
+    """(message, its bytes on disk) for all that are still there; `head`: only the start, with the whole header."""
+    lost: list[int] = []
+    with home.folder_dirs(folder.name) as dirs:
+        for message in messages:
+            try:
+                if head:
+                    yield message, body.read_head(dirs, message.name, message.info)
+                else:
+                    yield message, body.read_file(dirs, message.name, message.info, message.size)
+            except FileNotFoundError:
+                lost.append(message.uid)
+    if not lost:
+        return
+    reconcile.refresh(home, folder.name, force=True)
+    with home.folder_dirs(folder.name) as dirs:
+        for message in locate(home, folder, lost):
+            try:
+                yield message, body.read_file(dirs, message.name, message.info, message.size)
+            except FileNotFoundError:
+                continue
+
+
+# ---- describing
+
+def describe(home: Home, folder: Folder, messages: Sequence[Message], needs: set[str]) -> int:
+    """Compute what is needed of these messages and keep it; of how many."""
+    kept: dict[str, list[Row]] = {name: [] for name in CONTENT_TABLES}
+    sizes: list[Row] = []
+    whole = bool(needs & {"size", "structure", "preview", "all"})
+    done = 0
+    for message, data in each(home, folder, messages, head=not whole):
+        done += 1
+        if needs & {"all", "preview"}:
+            _describe_all(message, data, kept, sizes)
+            continue
+        if "structure" in needs:
+            scanned = mime.scan(data)
+            kept["structure"].append((message.content, structure.bodystructure(scanned, data)))
+            kept["body"].append((message.content, structure.body(scanned, data)))
+            sizes.append((scanned.octets, message.uid))
+        elif "size" in needs:
+            sizes.append((body.wire_size(data), message.uid))
+        if "envelope" in needs:
+            kept["envelope"].append((message.content, structure.envelope(headers.block(data))))
+        if "words" in needs:
+            _keep_words(message, structure.describe(headers.block(data)), kept)
+    _write(home, folder, kept, sizes)
+    return done
+
+
+def _describe_all(message: Message, data: bytes, kept: dict[str, list[Row]], sizes: list[Row]) -> None:
+    about = structure.describe(data)
+    kept["envelope"].append((message.content, about.envelope))
+    kept["structure"].append((message.content, about.bodystructure))
+    kept["body"].append((message.content, about.body))
+    kept["preview"].append((message.content, structure.nstring(about.preview.encode("utf-8", "replace"))))
+    _keep_words(message, about, kept)
+    sizes.append((about.wire_size, message.uid))
+
+
+def _keep_words(message: Message, about: structure.Description, kept: dict[str, list[Row]]) -> None:
+    content = message.content
+    kept["header"].append((content, about.headers if about.headers_complete else b""))
+    kept["words"].append((
+        content, about.subject_folded, about.from_folded, about.to_folded, about.cc_folded, about.bcc_folded,
+    ))
+    kept["sorting"].append((
+        content, about.sent, about.sent_offset, about.base_subject, about.is_reply, about.sort_from, about.sort_to,
+        about.sort_cc, about.display_from, about.display_to,
+    ))
+    references = about.references or ((about.in_reply_to,) if about.in_reply_to else ())
+    root = references[0] if references else about.message_id or f"{content}@{message.name}"
+    kept["threading"].append((content, thread_number(root), about.message_id, about.in_reply_to, " ".join(references)))
+
+
+_INSERT = {
+    "envelope": 2, "structure": 2, "body": 2, "preview": 2, "header": 2, "words": 6, "sorting": 10, "threading": 5,
+}
+
+
+def _write(home: Home, folder: Folder, kept: dict[str, list[Row]], sizes: list[Row]) -> None:
+    with home.index.write() as db:
+        current(db, folder)
+        for table, rows in kept.items():
+            if rows:
+                marks = ",".join("?" * _INSERT[table])
+                db.executemany(f"INSERT OR REPLACE INTO {table} VALUES({marks})", rows)
+        db.executemany(
+            "UPDATE message SET size=? WHERE folder=? AND uid=? AND size=-1",
+            [(size, folder.id, uid) for size, uid in sizes],
+        )
+
+
+def undescribed(home: Home, folder: Folder, limit: int) -> list[Message]:
+    """Messages of which the index doesn't know everything yet, newest first."""
+    with home.index.read() as db:
+        return [Message(*row) for row in db.execute(
+            "SELECT uid, content, name, info, size FROM message m WHERE folder=? AND (size=-1 OR NOT EXISTS"
+            "(SELECT 1 FROM preview p WHERE p.content=m.content)) ORDER BY uid DESC LIMIT ?", (folder.id, limit),
+        )]
+
+
+# ---- header fields
+
+def kind_of(home: Home, column: Fields) -> int:
+    """The number under which results for this list of fields are kept; 0: they aren't."""
+    names = sorted({name.lower() for name in column.names})
+    if column.negate or not structure.covered(names):
+        return 0
+    key = json.dumps([name.decode("ascii", "replace") for name in names])
+    with home.index.read() as db:
+        found = db.execute("SELECT id FROM kind WHERE names=?", (key,)).fetchone()
+    if found:
+        return int(found[0])
+    now = int(home.clock.now())
+    with home.index.write() as db:
+        surplus = "SELECT id FROM kind ORDER BY used DESC, id DESC LIMIT -1 OFFSET ?"
+        for old, in db.execute(surplus, (KINDS - 1,)).fetchall():
+            db.execute("DELETE FROM fields WHERE kind=?", (old,))
+            db.execute("DELETE FROM kind WHERE id=?", (old,))
+        made = db.execute("INSERT OR REPLACE INTO kind(names, used) VALUES(?, ?)", (key, now)).lastrowid
+        assert made
+        return made
+
+
+@lru_cache(maxsize=64)
+def _selector(names: tuple[bytes, ...]) -> "re.Pattern[bytes]":
+    """Whole fields of these names in a header with CRLF."""
+    choice = b"|".join(re.escape(name) for name in names)
+    return re.compile(rb"^(?:" + choice + rb")[ \t]*+:.*+(?:\n[ \t].*+)*+\n?", re.M | re.I)
+
+
+def selected(block: bytes, column: Fields) -> bytes:
+    """The literal for HEADER.FIELDS from a header block with CRLF."""
+    if column.negate:
+        block = block.removesuffix(b"\r\n") if block.endswith(b"\r\n\r\n") or block == b"\r\n" else block
+        found = headers.select(block, column.names, exclude=True) + b"\r\n"
+    else:
+        found = b"".join(_selector(column.names).findall(block)) + b"\r\n"
+    return b"{%d}\r\n%b" % (len(found), found)
+
+
+def header_fields(
+    home: Home, folder: Folder, messages: Sequence[Message], column: Fields, kind: int
+) -> dict[int, bytes]:
+    """Literals by UID; from the cached headers where they suffice, else from the files."""
+    values: dict[int, bytes] = {}
+    rest = list(messages)
+    if kind:
+        with home.index.read() as db:
+            cached = _cached_headers(db, folder, messages)
+        for message in messages:
+            block = cached.get(message.content)
+            if block:
+                values[message.uid] = selected(block, column)
+        rest = [message for message in messages if message.uid not in values]
+    for uid, block in header_blocks(home, folder, rest).items():
+        values[uid] = selected(block, column)
+    if kind:
+        by_uid = {message.uid: message.content for message in messages}
+        kept = [(kind, by_uid[uid], value) for uid, value in values.items() if len(value) <= MAX_KEPT]
+        with home.index.write() as db:
+            db.executemany("INSERT OR REPLACE INTO fields VALUES(?,?,?)", kept)
+    return values
+
+
+def _cached_headers(db: Connection, folder: Folder, messages: Sequence[Message]) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    for low, high in runs([message.uid for message in messages]):
+        found.update(db.execute(
+            "SELECT h.content, h.data FROM message m JOIN header h ON h.content=m.content"
+            " WHERE m.folder=? AND m.uid BETWEEN ? AND ?", (folder.id, low, high),
+        ))
+    return found
+
+
+def header_blocks(home: Home, folder: Folder, messages: Sequence[Message]) -> dict[int, bytes]:
+    """Whole header blocks with CRLF and the empty line, by UID, from the files."""
+    values: dict[int, bytes] = {}
+    for message, data in each(home, folder, messages, head=True):
+        values[message.uid] = lines.to_wire(headers.block(data))
+    return values

@@ -1,0 +1,487 @@
+"""The mailboxes of accounts as IMAP, POP3 and the indexer use them: see README.md beside this file.
+
+Promises: thread-safe; several processes may have the same account open. Reads see what is committed; every change is
+committed when the call returns, then others get a hint. Work that can wait (flags into file names, removing expunged
+files, describing, checkpoints) is done soon after by one background thread per process, which starts at first need.
+Fails by: MailError, FolderGone, MessageGone; StoreError and DiskFull for our own trouble.
+"""
+import heapq
+import itertools
+import logging
+import os
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from bridge.config.store import Store
+from bridge.model.clock import SYSTEM, Clock
+from bridge.model.errors import StoreError
+from bridge.store import content, flags, folders, maildir, reconcile, tidy, transfer
+from bridge.store.body import SMALL, Body, open_file, read_file
+from bridge.store.flock import FileLock
+from bridge.store.home import Home, current, row_of, save
+from bridge.store.mail import (
+    EVERYTHING,
+    KEYWORD_SHIFT,
+    Changes,
+    Column,
+    Copied,
+    Drop,
+    Expunged,
+    Fields,
+    Folder,
+    FolderGone,
+    Listed,
+    MailError,
+    MessageGone,
+    NoSuchFolder,
+    Ranges,
+    Selected,
+    Status,
+    Stored,
+)
+from bridge.store.notify import Hints
+from bridge.store.transfer import Appendable, Draft
+from bridge.wire import lines
+
+BODIES = 256 * 1024     # bytes of small messages in one chunk of `bodies`
+MAX_VANISHED = 1_000_000
+
+_log = logging.getLogger(__name__)
+
+
+class Owner(Protocol):
+    """What the store needs to know of an account."""
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def maildir(self) -> Path: ...
+
+
+class AccountStore:
+    """The mailboxes of one account."""
+
+    def __init__(self, home: Home, later: Callable[["AccountStore", str], None]) -> None:
+        self.address = home.address
+        self.home = home
+        self._later = later     # tidy this folder soon
+
+    # -- folders
+
+    def folders(self) -> list[Listed]:
+        """All folders and subscribed names, INBOX first."""
+        return folders.listed(self.home)
+
+    def create(self, name: str, use: Sequence[str] = ()) -> Folder:
+        made = folders.create(self.home, name, use)
+        self._changed(made.name)
+        return made
+
+    def delete(self, name: str) -> None:
+        folders.delete(self.home, _known(name))
+        self._changed(name)
+
+    def rename(self, old: str, new: str) -> None:
+        folders.rename(self.home, _known(old), new)
+        self._changed(old)
+
+    def subscribe(self, name: str, on: bool) -> None:
+        folders.subscribe(self.home, name, on)
+
+    def special_use(self, name: str, use: str) -> None:
+        folders.special_use(self.home, _known(name), use)
+
+    def folder(self, name: str) -> Folder:
+        """The handle of a folder by name."""
+        return folders.folder(self.home, _known(name))
+
+    def status(self, name: str) -> Status:
+        """All that STATUS can ask, of the folder as it is now."""
+        name = _known(name)
+        reconcile.refresh(self.home, name)
+        with self.home.index.read() as db:
+            row = row_of(db, name)
+            if row is None:
+                raise NoSuchFolder(name)
+        self._measure(row.handle)
+        with self.home.index.read() as db:
+            messages, unseen, deleted, size, recent = db.execute(
+                "SELECT count(*), coalesce(sum(flags&1=0),0), coalesce(sum(flags&8<>0),0), coalesce(sum(size),0),"
+                " coalesce(sum(uid>=?),0) FROM message WHERE folder=?", (row.recent, row.id),
+            ).fetchone()
+        return Status(
+            messages, recent, row.uidnext, row.uidvalidity, unseen, deleted, size, row.highestmodseq,
+            row.handle.mailboxid,
+        )
+
+    def _measure(self, folder: Folder) -> None:
+        """Make sure that all wire sizes are known."""
+        while True:
+            with self.home.index.read() as db:
+                unknown = [uid for uid, in db.execute(
+                    "SELECT uid FROM message WHERE folder=? AND size=-1 ORDER BY uid LIMIT 5000", (folder.id,)
+                )]
+            if not unknown:
+                return
+            found = content.locate(self.home, folder, unknown)
+            if not content.describe(self.home, folder, found, {"size"}):
+                return
+
+    # -- a selected folder
+
+    def select(self, name: str, *, read_only: bool = False) -> Selected:
+        """Adopt what is new, and give the view; unless `read_only`, claim what is \\Recent."""
+        name = _known(name)
+        reconcile.refresh(self.home, name)
+        with self.home.index.read() as db:
+            row = row_of(db, name)
+            if row is None:
+                raise NoSuchFolder(name)
+        recent = row.recent
+        if not read_only and row.recent < row.uidnext:
+            with self.home.index.write() as db:
+                row = current(db, row.handle)
+                recent = row.recent
+                row.recent = row.uidnext
+                save(db, row)
+            self._later(self, name)
+        with self.home.index.read() as db:
+            uids = array("I", [uid for uid, in db.execute(
+                "SELECT uid FROM message WHERE folder=? AND uid<? ORDER BY uid", (row.id, row.uidnext)
+            )])
+            unseen = db.execute(
+                "SELECT uid FROM message WHERE folder=? AND flags&1=0 ORDER BY uid LIMIT 1", (row.id,)
+            ).fetchone()
+        names = tuple(word for word in row.names if word != "-")
+        return Selected(row.handle, uids, row.uidnext, row.highestmodseq, recent, unseen[0] if unseen else 0, names)
+
+    def refresh(self, folder: Folder) -> bool:
+        """Adopt what other programs did; True if there is something to ask `changes` for."""
+        changed = reconcile.refresh(self.home, folder.name)
+        if changed:
+            self._changed(folder.name)
+        return changed
+
+    def changes(self, folder: Folder, since: int, uidnext: int) -> Changes | None:
+        """What happened after modseq `since`, for a session that knows messages below `uidnext`; None: nothing."""
+        with self.home.index.read() as db:
+            row = current(db, folder)
+            if row.highestmodseq <= since:
+                return None
+            rows = db.execute(
+                "SELECT uid, flags, modseq FROM message WHERE folder=? AND modseq>? ORDER BY uid", (row.id, since)
+            ).fetchall()
+            appended = [uid for uid, in db.execute(
+                "SELECT uid FROM message WHERE folder=? AND uid>=? AND uid<? ORDER BY uid",
+                (row.id, uidnext, row.uidnext),
+            )]
+            gone = _expanded(db.execute(
+                "SELECT low, high FROM vanished WHERE folder=? AND modseq>? ORDER BY low", (row.id, since)
+            ))
+        return Changes(
+            row.highestmodseq, row.uidnext, tuple(appended), tuple(one for one in rows if one[0] < uidnext),
+            tuple(uid for uid in gone if uid < uidnext), tuple(word for word in row.names if word != "-"),
+        )
+
+    def vanished(self, folder: Folder, since: int, within: Ranges = EVERYTHING) -> tuple[int, ...]:
+        """UIDs removed after modseq `since`; where that is too long ago, all that are not there (RFC 7162 3.2.5)."""
+        with self.home.index.read() as db:
+            row = current(db, folder)
+            if since >= row.floor:
+                gone = _expanded(db.execute(
+                    "SELECT low, high FROM vanished WHERE folder=? AND modseq>? ORDER BY low", (row.id, since)
+                ))
+                return tuple(uid for uid in gone if any(low <= uid <= high for low, high in within))
+            there = {uid for uid, in db.execute("SELECT uid FROM message WHERE folder=?", (row.id,))}
+        return tuple(itertools.islice((
+            uid for low, high in within for uid in range(low, min(high, row.uidnext - 1) + 1) if uid not in there
+        ), MAX_VANISHED))
+
+    def keywords(self, folder: Folder) -> tuple[str, ...]:
+        """The keywords of a folder, for FLAGS and PERMANENTFLAGS."""
+        with self.home.index.read() as db:
+            return tuple(word for word in current(db, folder).names if word != "-")
+
+    def flag_text(self, folder: Folder, bits: int, recent: bool = False) -> bytes:
+        """Flags as FETCH sends them."""
+        if bits >> KEYWORD_SHIFT:
+            with self.home.index.read() as db:
+                return flags.text_of(bits, current(db, folder).names, recent)
+        return flags.text_of(bits, (), recent)
+
+    def flag_bits(self, folder: Folder, names: Iterable[str]) -> int:
+        """The flags of these names; keywords that the folder doesn't have count for nothing."""
+        with self.home.index.read() as db:
+            return flags.bits_of(names, current(db, folder).names)[0]
+
+    # -- reading
+
+    def fetch(
+        self, folder: Folder, uids: Ranges, columns: Sequence[Column | Fields], *, changed_since: int = 0
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Chunks of rows (uid, value ...) in UID order."""
+        return content.fetch(self.home, folder, uids, columns, changed_since)
+
+    def body(self, folder: Folder, uid: int) -> Body:
+        """One message, opened."""
+        for again in (False, True):
+            if again:
+                reconcile.refresh(self.home, folder.name, force=True)
+            with self.home.index.read() as db:
+                current(db, folder)
+            found = content.locate(self.home, folder, [uid])
+            if not found:
+                break
+            try:
+                with self.home.folder_dirs(folder.name) as dirs:
+                    return Body(open_file(dirs, found[0].name, found[0].info), found[0].size)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StoreError(f"{self.home.path}, {folder.name}: {error}") from error
+        raise MessageGone(uid)
+
+    def bodies(self, folder: Folder, uids: Ranges) -> Iterator[list[tuple[int, bytes | Body]]]:
+        """Whole messages as wire bytes, a few hundred KB at a time; bigger ones as `Body`, which the caller closes."""
+        for low, high in uids:
+            at = low
+            while at <= high:
+                with self.home.index.read() as db:
+                    current(db, folder)
+                    found = [content.Message(*row) for row in db.execute(
+                        "SELECT uid, content, name, info, size FROM message WHERE folder=? AND uid BETWEEN ? AND ?"
+                        " ORDER BY uid LIMIT 256", (folder.id, at, high),
+                    )]
+                at = found[-1].uid + 1 if len(found) == 256 else high + 1
+                yield from self._bodies(folder, found)
+
+    def _bodies(
+        self, folder: Folder, messages: Sequence[content.Message]
+    ) -> Iterator[list[tuple[int, bytes | Body]]]:
+        ready: list[tuple[int, bytes | Body]] = []
+        size = 0
+        for message in messages:
+            one = self._whole(folder, message)
+            if one is None:
+                continue
+            ready.append((message.uid, one))
+            size += len(one) if isinstance(one, bytes) else SMALL
+            if size >= BODIES:
+                yield ready
+                ready, size = [], 0
+        if ready:
+            yield ready
+
+    def _whole(self, folder: Folder, message: content.Message) -> bytes | Body | None:
+        try:
+            if 0 <= message.size <= SMALL:
+                with self.home.folder_dirs(folder.name) as dirs:
+                    return lines.to_wire(read_file(dirs, message.name, message.info, message.size))
+            body = self.body(folder, message.uid)
+        except FileNotFoundError:
+            try:
+                body = self.body(folder, message.uid)
+            except MessageGone:
+                return None
+        except MessageGone:
+            return None
+        if body.size > SMALL:
+            return body
+        with body:
+            return body.read()
+
+    # -- writing
+
+    def store_flags(
+        self, folder: Folder, uids: Ranges, mode: str, names: Sequence[str], *, unchanged_since: int | None = None
+    ) -> Stored:
+        """STORE: `mode` is "" (replace), "+" or "-"."""
+        stored = flags.store(self.home, folder, uids, mode, names, unchanged_since)
+        self._changed(folder.name)
+        return stored
+
+    def draft(self) -> Draft:
+        """Where the bytes of an APPEND go while they come in."""
+        return Draft(self.home)
+
+    def append(self, name: str, messages: Sequence[Appendable]) -> Copied:
+        """Drafts with flags and dates into a folder: all or none, on disk when this returns."""
+        name = _known(name)
+        copied = transfer.append(self.home, name, messages)
+        self._changed(name)
+        return copied
+
+    def copy(self, folder: Folder, uids: Ranges, target: str) -> Copied:
+        target = _known(target)
+        copied = transfer.copy(self.home, folder, uids, target)
+        self._changed(target)
+        return copied
+
+    def move(self, folder: Folder, uids: Ranges, target: str) -> Copied:
+        target = _known(target)
+        copied = transfer.move(self.home, folder, uids, target)
+        self._changed(folder.name)
+        self._changed(target)
+        return copied
+
+    def expunge(self, folder: Folder, uids: Ranges = EVERYTHING, *, marked: bool = True) -> Expunged:
+        """Remove messages for good; `marked`: only those with \\Deleted."""
+        expunged = transfer.expunge(self.home, folder, uids, marked=marked)
+        if expunged.uids:
+            self._changed(folder.name)
+        return expunged
+
+    # -- POP3
+
+    def maildrop(self, name: str = "INBOX") -> tuple[Folder, list[Drop]]:
+        """The messages of a folder for a POP3 session; UIDL as Dovecot makes it, so nobody downloads twice (I52)."""
+        name = _known(name)
+        reconcile.refresh(self.home, name)
+        handle = self.folder(name)
+        self._measure(handle)
+        with self.home.index.read() as db:
+            rows = db.execute("SELECT uid, size FROM message WHERE folder=? ORDER BY uid", (handle.id,)).fetchall()
+        tail = f"{handle.uidvalidity:08x}"
+        return handle, [Drop(uid, size, f"{uid:08x}{tail}") for uid, size in rows if size >= 0]
+
+    def lock_maildrop(self, name: str = "INBOX") -> Callable[[], None] | None:
+        """The exclusive use of a maildrop; None: another session has it. Call the result to give it back."""
+        if self.home.settings.shared_pop3:
+            return _nothing
+        directory = self.home.directory(_known(name))
+        lock = FileLock(self.home.path / directory / "estafeta-pop3.lock")
+        try:
+            taken = lock.try_acquire()
+        except OSError as error:
+            raise StoreError(str(error)) from error
+        if taken:
+            return lock.close
+        lock.close()
+        return None
+
+    # -- care
+
+    def describe(self, folder: Folder, limit: int = 1000) -> int:
+        """Describe messages that aren't yet, newest first; how many were done."""
+        return tidy.describe(self.home, folder, limit)
+
+    def tidy(self, name: str) -> None:
+        """What could wait: see `tidy`. Called by the background thread, and by tests."""
+        tidy.tidy(self.home, _known(name))
+
+    def close(self) -> None:
+        """Close files; the next call opens them again."""
+        self.home.index.close()
+        self.home.release()
+
+    def _changed(self, name: str) -> None:
+        self.home.hints.hint("mailbox", f"{self.address}\n{name}")
+        self._later(self, name)
+
+
+class Mailstore:
+    """The accounts that this process has open."""
+
+    def __init__(self, settings: Store, *, hints: Hints | None = None, clock: Clock = SYSTEM, background: bool = True):
+        self.settings, self.clock = settings, clock
+        self.hints = hints or Hints()
+        self._background = background
+        self._lock = threading.Condition()
+        self._open: dict[Path, AccountStore] = {}
+        self._due: list[tuple[float, int, AccountStore, str]] = []
+        self._pending: set[tuple[Path, str]] = set()
+        self._number = itertools.count()
+        self._thread: threading.Thread | None = None
+        self._owner = 0
+        self._closed = False
+
+    def open(self, owner: Owner) -> AccountStore:
+        """The store of an account; cheap."""
+        with self._lock:
+            found = self._open.get(owner.maildir)
+            if found is None or found.address != owner.address:
+                home = Home(owner.address, owner.maildir, self.settings, self.hints, self.clock)
+                found = self._open[owner.maildir] = AccountStore(home, self._tidy_later)
+            return found
+
+    def close(self) -> None:
+        """Finish what is due and close everything."""
+        with self._lock:
+            self._closed = True
+            self._lock.notify_all()
+            thread = self._thread
+        if thread is not None and self._owner == os.getpid():
+            thread.join()
+        for _, _, account, name in self._due:
+            self._tidy(account, name)
+        self._due.clear()
+        for account in self._open.values():
+            account.close()
+
+    # -- the background
+
+    def _tidy_later(self, account: AccountStore, name: str) -> None:
+        key = account.home.path, name
+        with self._lock:
+            if not self._background or self._closed or key in self._pending:
+                return
+            self._pending.add(key)
+            due = time.monotonic() + self.settings.tidy_after
+            heapq.heappush(self._due, (due, next(self._number), account, name))
+            if self._thread is None or self._owner != os.getpid():
+                self._owner = os.getpid()
+                self._thread = threading.Thread(target=self._work, name="mailbox-tidy", daemon=True)
+                self._thread.start()
+            self._lock.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if self._closed:
+                    return
+                now = time.monotonic()
+                if not self._due or self._due[0][0] > now:
+                    self._lock.wait(self._due[0][0] - now if self._due else self.settings.idle_close)
+                    idle = [one for one in self._open.values() if self._is_idle(one)]
+                    if not idle:
+                        continue
+                    one = None
+                else:
+                    _, _, account, name = heapq.heappop(self._due)
+                    self._pending.discard((account.home.path, name))
+                    one, idle = (account, name), []
+            for account in idle:
+                account.close()
+            if one:
+                self._tidy(*one)
+
+    def _is_idle(self, account: AccountStore) -> bool:
+        index = account.home.index
+        return index.is_open and index.idle_seconds() > self.settings.idle_close
+
+    @staticmethod
+    def _tidy(account: AccountStore, name: str) -> None:
+        try:
+            account.tidy(name)
+        except (MailError, FolderGone, StoreError) as error:
+            _log.info("%s: %s: not tidied: %s", account.address, name, error)
+        except Exception:
+            _log.exception("%s: %s: not tidied", account.address, name)
+
+
+def _known(name: str) -> str:
+    """A folder name of a client in its one spelling."""
+    return maildir.check_name(name)
+
+
+def _expanded(ranges: Iterable[tuple[int, int]]) -> list[int]:
+    return sorted({uid for low, high in ranges for uid in range(low, high + 1)})
+
+
+def _nothing() -> None:
+    return None

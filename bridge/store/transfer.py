@@ -1,0 +1,404 @@
+"""Messages coming, going and changing places: APPEND, COPY, MOVE, EXPUNGE.
+
+Promises: an appended message is on disk, file and name, before the answer, and several are all there or none; a copy
+is a hard link with the index rows, cached bytes included; a move is one rename per message, so a crash leaves each
+message in one place; an expunged message stays gone (its name is doomed in the same durable transaction that removes
+the row, then the file goes, then the doom: P19).
+Fails by: NoSuchFolder, MailError, DiskFull, StoreError; then nothing has changed, at worst a stray file was adopted.
+"""
+import errno
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from sqlite3 import Connection
+
+from bridge.model.errors import StoreError
+from bridge.store import files, maildir, reconcile, uidlist
+from bridge.store.body import CHUNK
+from bridge.store.failpoints import Failpoint
+from bridge.store.flags import learn
+from bridge.store.home import (
+    FolderRow,
+    Home,
+    current,
+    remove_quietly,
+    row_of,
+    save,
+    take_contents,
+    take_uids,
+    vanish,
+)
+from bridge.store.mail import (
+    DELETED,
+    KEYWORD_SHIFT,
+    SYSTEM_MASK,
+    Copied,
+    Expunged,
+    Folder,
+    Ranges,
+)
+from bridge.wire.lines import DiskWriter
+
+IN_MEMORY = 256 * 1024      # a bigger draft goes to a file while it comes in
+INLINE = 64                 # expunged files up to this many are removed at once
+
+WRITE = Failpoint("append.write", "writing an appended message")
+SYNC = Failpoint("append.sync", "syncing an appended message")
+SHOW = Failpoint("append.show", "giving an appended message its name")
+FOLDER = Failpoint("append.folder", "syncing the folder of an appended message")
+COPY = Failpoint("copy.link", "linking a copied message")
+COPY_FOLDER = Failpoint("copy.folder", "syncing the folder of copied messages")
+MOVE = Failpoint("move.rename", "moving a message's file to another folder")
+REMOVE = Failpoint("expunge.unlink", "removing the file of an expunged message")
+REMOVE_FOLDER = Failpoint("expunge.folder", "syncing a folder from which files were removed")
+
+
+# ---- drafts
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A message that is coming in with CRLF; a sink for APPEND literals. Lone CR and LF become line ends (sec-I13)."""
+
+    home: Home
+    disk: int = 0
+    newlines: int = 0
+    _pieces: list[bytes] = field(default_factory=list)
+    _writer: DiskWriter = field(default_factory=DiskWriter)
+    _descriptor: int = -1
+    _name: str = ""
+
+    @property
+    def wire(self) -> int:
+        return self.disk + self.newlines
+
+    def write(self, data: bytes | memoryview) -> None:
+        piece = self._writer.feed(bytes(data))
+        self.disk += len(piece)
+        self.newlines += piece.count(b"\n")
+        if self._descriptor >= 0:
+            files.write(self._descriptor, piece, WRITE)
+            return
+        self._pieces.append(piece)
+        if self.disk > IN_MEMORY:
+            self._spill()
+
+    def _spill(self) -> None:
+        """Put what there is into a file; from now on everything goes there."""
+        name = f"tmp/{maildir.unique()}"
+        with self.home.root() as root:
+            self._descriptor = files.create(name, WRITE, folder=root)
+        self._name = name
+        pieces, self._pieces = self._pieces, []
+        files.write(self._descriptor, b"".join(pieces), WRITE)
+
+    def end(self) -> None:
+        """All bytes have come."""
+
+    def settle(self, date: float) -> str:
+        """Make it a durable file below the Maildir's tmp; its name."""
+        if self._descriptor < 0:
+            self._spill()
+        os.utime(self._descriptor, (date, date))
+        files.fdatasync(self._descriptor, SYNC)
+        os.close(self._descriptor)
+        self._descriptor = -1
+        return self._name
+
+    def abandon(self) -> None:
+        """Forget it; harmless after `append`."""
+        self._pieces.clear()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._name:
+            with self.home.root() as root:
+                remove_quietly(self._name, root)
+            self._name = ""
+
+
+Appendable = tuple[Draft, Sequence[str], datetime | None]
+
+
+def append(home: Home, name: str, messages: Sequence[Appendable]) -> Copied:
+    """All of these into a folder, or none."""
+    now = home.clock.now()
+    dates = [date.timestamp() if date else now for _, _, date in messages]
+    try:
+        settled = [draft.settle(date) for (draft, _, _), date in zip(messages, dates)]
+        with home.index.exclusive(), home.folder_dirs(name) as dirs, home.root() as root:
+            row = _row(home, name)
+            return _append(home, row, dirs, root, list(zip(settled, messages, dates)), int(now))
+    except OSError as error:
+        raise StoreError(f"{home.path}, {name}: {error}") from error
+    finally:
+        for draft, _, _ in messages:
+            draft.abandon()
+
+
+def _append(
+    home: Home, row: FolderRow, dirs: maildir.Dirs, root: int, settled: list[tuple[str, Appendable, float]], now: int
+) -> Copied:
+    reserved, first = row.reserved, take_uids(row, len(settled))
+    uids = tuple(range(first, row.uidnext))
+    shown: list[str] = []
+    try:
+        with home.index.write(full=row.reserved != reserved) as db:
+            row.highestmodseq = row.membership = row.highestmodseq + 1
+            content = take_contents(db, len(settled))
+            values, names = [], []
+            with home.own_change(row, dirs):
+                for uid, (source, (draft, flags, _), date) in zip(uids, settled):
+                    bits = learn(home, db, row, flags)
+                    stem, info = maildir.sized(draft.disk, draft.wire), maildir.info_of(bits, None, len(row.names))
+                    files.rename(source, stem + info, SHOW, old_folder=root, new_folder=dirs.cur)
+                    shown.append(stem + info)
+                    names.append(stem)
+                    place = (draft.wire, int(date), now, content + uid - first, stem, info)
+                    values.append((row.id, uid, bits, row.highestmodseq, *place))
+            files.sync_folder(dirs.cur, FOLDER)
+            db.executemany("INSERT INTO message VALUES(?,?,?,?,?,?,?,?,?,?)", values)
+            list_uids(db, row, dirs, first, names)
+            save(db, row)
+    except BaseException:
+        for filename in shown:
+            remove_quietly(filename, dirs.cur)
+        raise
+    return Copied(row.uidvalidity, (), uids, row.highestmodseq)
+
+
+def _row(home: Home, name: str) -> FolderRow:
+    """The row of a folder, which is adopted where it isn't known; under the lock."""
+    with home.index.read() as db:
+        row = row_of(db, name)
+    if row is None or (home.index.generation, row.id) not in home.checked:
+        reconcile.refresh(home, name, force=True)
+        with home.index.read() as db:
+            row = row_of(db, name)
+    assert row is not None
+    return row
+
+
+def list_uids(db: Connection, row: FolderRow, dirs: maildir.Dirs, first: int, names: Sequence[str]) -> None:
+    """Append new UIDs to the uidlist, or write it anew where it is behind."""
+    if uidlist.size(dirs.folder) and uidlist.last_uid(dirs.folder) < (row.uidvalidity, first):
+        uidlist.append(dirs.folder, zip(range(first, first + len(names)), names))
+    else:
+        reconcile.write_list(db, row, dirs.folder)
+
+
+# ---- copy and move
+
+Source = tuple[int, int, int, int, int, str, str | None]    # uid, flags, size, date, content, name, info
+
+
+def copy(home: Home, folder: Folder, uids: Ranges, target: str) -> Copied:
+    """COPY: hard links and rows."""
+    reconcile.refresh(home, folder.name)
+    with home.index.exclusive():
+        return _transfer(home, folder, uids, target, moving=False)
+
+
+def move(home: Home, folder: Folder, uids: Ranges, target: str) -> Copied:
+    """MOVE: renames; the UIDs of `source` are gone from the folder afterwards."""
+    reconcile.refresh(home, folder.name)
+    with home.index.exclusive():
+        return _transfer(home, folder, uids, target, moving=True)
+
+
+def _transfer(home: Home, folder: Folder, uids: Ranges, target: str, *, moving: bool) -> Copied:
+    with home.folder_dirs(folder.name) as here, home.folder_dirs(target) as there:
+        goal = _row(home, target)
+        with home.index.read() as db:
+            origin = current(db, folder)
+            sources = _sources(db, folder, uids)
+        if goal.id == origin.id:
+            goal = origin
+        reserved, first = goal.reserved, take_uids(goal, len(sources))
+        done: list[tuple[Source, str, str]] = []
+        try:
+            with home.index.write(full=goal.reserved != reserved) as db:
+                flags = _translated(home, db, origin, goal, sources)
+                with home.own_change(goal, there), home.own_change(origin, here):
+                    _place(here, there, sources, flags, len(goal.names), moving, done)
+                if done:
+                    files.sync_folder(there.cur, COPY_FOLDER)
+                goal.uidnext = first + len(done)
+                _record(home, db, origin, goal, done, first, flags, moving)
+                list_uids(db, goal, there, first, [stem for _, stem, _ in done])
+                if moving:
+                    save(db, origin)
+                save(db, goal)
+        except BaseException:
+            _undo(here, there, done, moving)
+            raise
+    source = tuple(one[0] for one, _, _ in done)
+    return Copied(goal.uidvalidity, source, tuple(range(first, first + len(done))), origin.highestmodseq)
+
+
+def _sources(db: Connection, folder: Folder, uids: Ranges) -> list[Source]:
+    found: list[Source] = []
+    for low, high in uids:
+        found.extend(db.execute(
+            "SELECT uid, flags, size, date, content, name, info FROM message WHERE folder=? AND uid BETWEEN ? AND ?"
+            " ORDER BY uid", (folder.id, low, high),
+        ))
+    return found
+
+
+def _translated(
+    home: Home, db: Connection, origin: FolderRow, goal: FolderRow, sources: Sequence[Source]
+) -> dict[int, int]:
+    """Flags of the source folder -> flags of the target, where keywords may have other numbers."""
+    out: dict[int, int] = {}
+    names = origin.names
+    for flags in {one[1] for one in sources}:
+        keywords = [name for k, name in enumerate(names) if flags >> KEYWORD_SHIFT + k & 1]
+        bits = flags & SYSTEM_MASK
+        out[flags] = bits | learn(home, db, goal, keywords) if keywords else bits
+    return out
+
+
+def _place(
+    here: maildir.Dirs, there: maildir.Dirs, sources: Sequence[Source], flags: dict[int, int], known: int,
+    moving: bool, done: list[tuple[Source, str, str]],
+) -> None:
+    """Put the files into the target; those that are gone are left out."""
+    for one in sources:
+        name, info = one[5], one[6]
+        stem = maildir.unique() + "".join(maildir.sizes_of(name))
+        rest = maildir.info_of(flags[one[1]], None, known)
+        old, folder = (name, here.new) if info is None else (name + info, here.cur)
+        try:
+            if moving:
+                files.rename(old, stem + rest, MOVE, old_folder=folder, new_folder=there.cur)
+            else:
+                _link(old, folder, stem + rest, there)
+        except FileNotFoundError:
+            continue
+        done.append((one, stem, rest))
+
+
+def _link(old: str, source: int, new: str, there: maildir.Dirs) -> None:
+    """A second name for the file, or a copy of it where the file system has no more links."""
+    try:
+        files.link(old, new, COPY, old_folder=source, new_folder=there.cur)
+        return
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
+            raise
+    reading = files.open_read(old, folder=source)
+    try:
+        about = os.fstat(reading)
+        writing = files.create(new, WRITE, folder=there.tmp)
+        try:
+            while piece := os.read(reading, CHUNK):
+                files.write(writing, piece, WRITE)
+            os.utime(writing, ns=(about.st_mtime_ns, about.st_mtime_ns))
+            files.fdatasync(writing, SYNC)
+        finally:
+            os.close(writing)
+        files.rename(new, new, COPY, old_folder=there.tmp, new_folder=there.cur)
+    finally:
+        os.close(reading)
+
+
+def _record(
+    home: Home, db: Connection, origin: FolderRow, goal: FolderRow, done: Sequence[tuple[Source, str, str]], first: int,
+    flags: dict[int, int], moving: bool,
+) -> None:
+    if not done:
+        return
+    now = int(home.clock.now())
+    if moving:
+        origin.highestmodseq = origin.membership = origin.highestmodseq + 1
+        db.executemany("DELETE FROM message WHERE folder=? AND uid=?", [(origin.id, one[0]) for one, _, _ in done])
+        vanish(db, origin, [one[0] for one, _, _ in done])
+    goal.highestmodseq = goal.membership = goal.highestmodseq + 1
+    db.executemany("INSERT INTO message VALUES(?,?,?,?,?,?,?,?,?,?)", [
+        (goal.id, first + at, flags[one[1]], goal.highestmodseq, one[2], one[3], now, one[4], stem, rest)
+        for at, (one, stem, rest) in enumerate(done)
+    ])
+
+
+def _undo(here: maildir.Dirs, there: maildir.Dirs, done: Sequence[tuple[Source, str, str]], moving: bool) -> None:
+    for one, stem, rest in done:
+        if not moving:
+            remove_quietly(stem + rest, there.cur)
+            continue
+        name, info = one[5], one[6]
+        try:
+            back = here.new if info is None else here.cur
+            os.rename(stem + rest, name + (info or ""), src_dir_fd=there.cur, dst_dir_fd=back)
+        except OSError:
+            continue    # it is adopted where it is now
+
+
+# ---- expunge
+
+def expunge(home: Home, folder: Folder, uids: Ranges, *, marked: bool) -> Expunged:
+    """Remove messages; `marked`: only those with \\Deleted. Few files go at once, many with the next `sweep`."""
+    with home.index.exclusive():
+        with home.index.read() as db:
+            row = current(db, folder)
+            mask = DELETED if marked else 0
+            gone = [uid for low, high in uids for uid, in db.execute(
+                "SELECT uid FROM message WHERE folder=? AND uid BETWEEN ? AND ? AND flags&?=? ORDER BY uid",
+                (row.id, low, high, mask, mask),
+            )]
+        if not gone:
+            return Expunged((), row.highestmodseq)
+        with home.index.write(full=True) as db:
+            row.highestmodseq = row.membership = row.highestmodseq + 1
+            for low, high in uids:
+                db.execute(
+                    "INSERT OR REPLACE INTO doomed SELECT folder, name, info FROM message WHERE folder=?"
+                    " AND uid BETWEEN ? AND ? AND flags&?=?", (row.id, low, high, mask, mask),
+                )
+                db.execute(
+                    "DELETE FROM message WHERE folder=? AND uid BETWEEN ? AND ? AND flags&?=?",
+                    (row.id, low, high, mask, mask),
+                )
+            vanish(db, row, gone)
+            save(db, row)
+    home.garbage += len(gone)
+    if len(gone) <= INLINE:
+        with suppress(StoreError):      # it is gone all the same; the next sweep removes the file
+            sweep(home, folder)
+    return Expunged(tuple(gone), row.highestmodseq)
+
+
+def sweep(home: Home, folder: Folder) -> int:
+    """Remove the files of expunged messages; how many."""
+    with home.index.read() as db:
+        doomed = db.execute("SELECT name, info FROM doomed WHERE folder=?", (folder.id,)).fetchall()
+    if not doomed:
+        return 0
+    try:
+        with home.folder_dirs(folder.name) as dirs:
+            missing = {name for name, info in doomed if not _remove(dirs, name, info)}
+            if missing:
+                _remove_renamed(dirs, missing)
+            files.sync_folder(dirs.new, REMOVE_FOLDER)
+            files.sync_folder(dirs.cur, REMOVE_FOLDER)
+            home.recheck.add(folder.name)
+    except OSError as error:
+        raise StoreError(f"{home.path}, {folder.name}: {error}") from error
+    with home.index.write() as db:
+        db.executemany("DELETE FROM doomed WHERE folder=? AND name=?", [(folder.id, name) for name, _ in doomed])
+    return len(doomed)
+
+
+def _remove(dirs: maildir.Dirs, name: str, info: str | None) -> bool:
+    if info is None:
+        return files.unlink(name, REMOVE, folder=dirs.new)
+    return files.unlink(name + info, REMOVE, folder=dirs.cur)
+
+
+def _remove_renamed(dirs: maildir.Dirs, stems: set[str]) -> None:
+    """Files that another program renamed or moved to cur meanwhile."""
+    for folder in (dirs.new, dirs.cur):
+        for filename in os.listdir(folder):
+            if maildir.split(filename)[0] in stems:
+                files.unlink(filename, REMOVE, folder=folder)
