@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote_to_bytes
@@ -131,12 +132,36 @@ def parse_type(value: bytes | None) -> tuple[bytes, bytes, Params] | None:
     """Content-Type as (type, subtype, params) in lower case, or None where it is missing or broken (RFC 2045 5.2)."""
     if value is None:
         return None
+    return _parse_short_type(value) if len(value) <= _SHORT else _parse_type(value)
+
+
+def _parse_type(value: bytes) -> tuple[bytes, bytes, Params] | None:
     value = _uncommented(value)
     found = _TYPE.match(value)
     if not found:
         return None
     params = parse_params(value, found.end()) if found.end() < len(value) else ()
     return found[1].lower(), found[2].lower(), params
+
+
+_SHORT = (
+    64  # `text/plain; charset=utf-8` and its like come again in every message; long values hold a boundary or a name
+)
+_parse_short_type = lru_cache(maxsize=512)(_parse_type)
+
+
+def parse_encoding(value: bytes | None) -> bytes:
+    """Content-Transfer-Encoding in lower case, 7bit where it is missing or broken."""
+    if value is None:
+        return b"7bit"
+    known = _ENCODINGS.get(value.strip().lower())
+    if known is not None:
+        return known
+    found = _ENCODING.search(_uncommented(value))
+    return found[0].lower() if found else b"7bit"
+
+
+_ENCODINGS = {name: name for name in (b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable")}
 
 
 def parse_disposition(value: bytes) -> tuple[bytes, Params] | None:
@@ -302,10 +327,7 @@ class _Scanner:
             part.type, part.subtype = b"message", b"rfc822"
         else:
             part.params = ((b"charset", b"us-ascii"),)
-        encoding = fields.get(b"content-transfer-encoding")
-        if encoding is not None:
-            found = _ENCODING.search(_uncommented(encoding))
-            part.encoding = found[0].lower() if found else b"7bit"
+        part.encoding = parse_encoding(fields.get(b"content-transfer-encoding"))
         disposition = fields.get(b"content-disposition")
         if disposition is not None:
             part.disposition = parse_disposition(disposition)
