@@ -33,6 +33,7 @@ _DAY_MONTH = re.compile(rb"(?<!\d)(\d{1,2})[\s,.-]*([A-Za-z]{3})[a-z]*[\s,.-]*(\
 _MONTH_DAY = re.compile(rb"(?:^|[\s,])([A-Za-z]{3})[a-z]*\.?\s+(\d{1,2})(?![\d:])")
 _YEAR = re.compile(rb"(?<![\d:+-])(\d{4})(?![\d:])")
 _OFFSET = re.compile(rb"([+-])(\d{2}):?(\d{2})(?!\d)")
+_SIGNED = re.compile(rb"[+-]\d")
 _COMMENT = re.compile(rb"\([^()]*\)")
 _LETTERS = re.compile(rb"[A-Za-z]+")
 
@@ -139,6 +140,8 @@ def _loose_zone(value: bytes, after_time: int) -> int | None:
     found = _OFFSET.search(value, after_time)
     if found:
         return _offset(found[1], found[2], found[3])
+    if _SIGNED.search(value, after_time):  # a number that is no offset: the whole date is not to be trusted
+        return None
     for word in _LETTERS.findall(value, after_time):
         zone = _ZONES.get(word.lower())
         if zone is not None:
