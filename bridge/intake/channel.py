@@ -192,7 +192,11 @@ class Channel:
         self.transport = transport
 
     def close(self) -> None:
-        """Send what is kept, then close."""
+        """Send what is kept, then close; a peer that doesn't read is not waited for."""
+        if self._blocked:
+            self._out.clear()
+            self.transport.abort()
+            return
         self.flush_now()
         if not self.lost:
             self.transport.close()
