@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from bridge.model.address import fold, fold_domain, split
 from bridge.model.reply import Reply
@@ -74,8 +75,7 @@ class Route:
     reply: Reply | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """An address on its way. `above`: the names of the aliases that it came through; `plain`: no aliases (`\\user`)."""
 
     address: str

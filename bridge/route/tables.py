@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection
@@ -102,6 +103,7 @@ class Current:
     ) -> None:
         self._settings, self._database, self._accounts = settings, database, accounts
         self._lists, self._system, self._report, self._monotonic = lists, system, report, monotonic
+        self._lock = Lock()
         self._version: int | None = None
         self._lists_generation = -1
         self._looked = float("-inf")
@@ -113,6 +115,12 @@ class Current:
     def tables(self) -> Tables:
         """The snapshot to use for one address or one message."""
         version, now = self._database.version(), self._monotonic()
+        if version != self._version or now - self._looked >= _LOOK_EVERY:
+            with self._lock:
+                self._look(version, now)
+        return self._tables
+
+    def _look(self, version: int, now: float) -> None:
         changed: dict[str, Any] = {}
         if version != self._version:
             changed |= self._look_at_database()
@@ -122,7 +130,6 @@ class Current:
         if changed:
             self._tables = _replaced(self._tables, changed)
         self._version = version
-        return self._tables
 
     @property
     def complaints(self) -> tuple[Complaint, ...]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from bridge.config.accounts import Accounts as Settings
 from bridge.model.address import BadAddress, fold, mailbox, split
@@ -31,6 +31,10 @@ _WHICH = "accounts"
 _APP = re.compile(r"[a-z2-7]{26}\Z")
 _USED_EVERY = 3600.0        # seconds between two notes of an app password's use
 _PLACE = re.compile(r"\{(data|mail|domain|user|home)\}")
+_COLUMNS = (
+    account.c.id, account.c.login, account.c.enabled, account.c.quota, account.c.language, account.c.name,
+    account.c.home, account.c.maildir,
+)
 SCOPES = ("smtp", "imap", "pop3", "web", "sieve")
 
 
@@ -342,7 +346,7 @@ class Accounts:
                 return
             since = 0 if number < old.generation else old.generation
             away = connection.execute(sa.select(gone.c.login).where(gone.c.generation > since)).scalars().all()
-            rows = connection.execute(sa.select(account).where(account.c.generation > since)).all()
+            rows = connection.execute(sa.select(*_COLUMNS).where(account.c.generation > since)).all()
             changed = sa.select(account.c.id).where(account.c.generation > since)
             where = address.c.account_id.in_(changed)
             pairs = connection.execute(sa.select(address.c.account_id, address.c.address).where(where)).all()
@@ -355,22 +359,23 @@ class Accounts:
         for owner, one in pairs:
             belonging.setdefault(owner, []).append(one)
         for row in rows:
-            _forget(by_login, by_address, domains, row.login)
+            _forget(by_login, by_address, domains, row[1])
         for row in rows:
-            made = self._account(row, tuple(sorted(belonging.get(row.id, ()))))
+            made = self._account(row, tuple(sorted(belonging.get(row[0], ()))))
             by_login[made.login] = made
             by_address.update(dict.fromkeys(made.addresses, made))
             domain = split(made.login)[1]
             domains[domain] = domains.get(domain, 0) + 1
         self._snapshot = Snapshot(number, by_login, by_address, domains)
 
-    def _account(self, row: Row[Any], addresses: tuple[str, ...]) -> Account:
-        local, domain = split(row.login)
+    def _account(self, row: Sequence[Any], addresses: tuple[str, ...]) -> Account:
+        number, login, enabled, quota, language, name, home, maildir = row
+        local, _, domain = login.rpartition("@")
         places = {**self._places, "user": names.part(local), "domain": names.part(domain)}
-        home = row.home or _fill(self._settings.home, places)
-        maildir = row.maildir or _fill(self._settings.maildir, {**places, "home": home})
-        return Account(row.id, row.login, row.login, Path(home), Path(maildir), bool(row.enabled), row.quota,
-                       row.language, row.name, addresses)
+        places["home"] = home or _fill(self._settings.home, places)
+        maildir = maildir or _fill(self._settings.maildir, places)
+        return Account(number, login, login, Path(places["home"]), Path(maildir), bool(enabled), quota, language, name,
+                       addresses)
 
 
 def _forget(

@@ -3,7 +3,7 @@
 Promises: reads are read-only snapshots from a pool; writes of all processes queue behind one advisory lock per database
 name, so a unit may read, decide and write as it may on SQLite. A lost connection, a full disk, a shutdown or a deadlock
 become StoreError or DiskFull; whether a commit that ended so was stored is unknown, which is why units are idempotent
-by key.
+by key. Without psycopg: ConfigError.
 """
 import errno
 import time
@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from bridge.model.errors import DiskFull, StoreError
+from bridge.model.errors import ConfigError, DiskFull, StoreError
 
 _FULL = ("53100",)
 _TROUBLE = ("08", "40", "53", "55", "57", "58", "XX")
@@ -27,7 +27,11 @@ class Postgresql:
     def __init__(self, url: str, name: str) -> None:
         self.url, self.name = url, name
         self._key = zlib.crc32(name.encode())
-        self._engine = create_engine(url, pool_size=4, max_overflow=12, pool_pre_ping=True, pool_recycle=1800)
+        try:
+            self._engine = create_engine(url, pool_size=4, max_overflow=12, pool_pre_ping=True, pool_recycle=1800)
+        except ModuleNotFoundError:
+            text = "a PostgreSQL database needs the package psycopg: pip install 'estafeta[postgresql]'"
+            raise ConfigError([text]) from None
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._read_engine = self._engine.execution_options(**options)
         self._write_engine = create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True)

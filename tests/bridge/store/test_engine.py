@@ -62,7 +62,7 @@ def lite(tmp_path):
 
 
 def add(name):
-    return lambda connection: connection.execute(ITEM.insert(), {"name": name}).rowcount
+    return lambda connection: len(connection.execute(ITEM.insert(), {"name": name}).inserted_primary_key)
 
 
 @contextmanager
