@@ -45,6 +45,7 @@ class Lab:
     environ: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
     data: Path | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -66,10 +67,20 @@ class Lab:
         listen = "\n".join(f"{name} = {port}" for name, port in self.ports.items())
         self.config.write_text(
             f'[server]\nhostname = "mail.{DOMAIN}"\nstop_seconds = 5\n[paths]\ndata = "{self.data}"\n'
+            f"{self._paths()}"
             f'[listen]\naddresses = ["127.0.0.1"]\n{listen}\n'
             f'[web]\nbase_url = "http://127.0.0.1:{self.ports["http"]}"\n'
-            f'[mail]\ndomains = ["{DOMAIN}"]\n{self.more}\n'
+            f'[mail]\ndomains = ["{DOMAIN}"]\naliases = []\n[accounts]\nhash_memory = 1024\n'
+            f'home = "{self.mail}/{{domain}}/{{user}}"\n{self.more}\n'
         )
+
+    def _paths(self) -> str:
+        """Further lines of [paths]; the mail folder is a setting of the accounts."""
+        return "".join(f'{name} = "{where}"\n' for name, where in self.paths.items() if name != "mail")
+
+    @property
+    def mail(self) -> str:
+        return self.paths.get("mail", f"{self.data}/mail")
 
     def command(self, *words: str, text: str | None = None, check: bool = True, **environ: str) -> str:
         """Run `estafeta WORDS` on this folder and give what it printed."""
@@ -97,7 +108,7 @@ class Lab:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "ESTAFETA_QUICK_HASH": "1", **self.environ},
+                env={**os.environ, **self.environ},
             )
         if wait:
             self.wait_ready(timeout)
@@ -163,7 +174,7 @@ class Lab:
         return client
 
     def maildir(self, user: str) -> Path:
-        return Path(str(self.data)) / "mail" / DOMAIN / user / "Maildir"
+        return Path(self.mail) / DOMAIN / user / "Maildir"
 
     def mails(self, user: str) -> list[Path]:
         """Message files of a user's inbox, read without the appliance."""
@@ -190,3 +201,8 @@ def running(folder: Path, *users: str, more: str = "", single: bool = False, **e
         with contextlib.suppress(AssertionError):
             lab.stop(15)
         lab.kill()
+
+
+def mutant(name: str) -> dict[str, str]:
+    """Environment that starts the appliance with one promise taken out (tests/crash/mutants)."""
+    return {"PYTHONPATH": str(Path(__file__).parent / "crash" / "mutants"), "ESTAFETA_MUTANT": name}

@@ -45,15 +45,20 @@ def make_disks(folder: Path) -> None:
         sh("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1", str(image))
 
 
+def _paths(disks: Path) -> dict[str, str]:
+    """Folder settings: the three kinds of state on disks of their own."""
+    return {"spool": f"{disks}/spool/s", "databases": f"{disks}/db/d", "mail": f"{disks}/mail/m"}
+
+
 def cut(folder: Path, number: int, rng: random.Random, environ: dict[str, str]) -> tuple[int, int, int, list[str]]:
     """One cut. (accepted, lost, doubled, broken bodies)."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     make_disks(folder)
-    data = folder / "data"
+    disks = folder / "disks"
     for name in DISKS:
-        mount(folder / f"{name}.img", data / name)
-    lab = Lab(folder / "lab", data=data, environ=environ)
+        mount(folder / f"{name}.img", disks / name)
+    lab = Lab(folder / "lab", paths=_paths(disks), environ=environ)
     lab.add_user(*USERS)
     os.sync()
     lab.start()
@@ -69,10 +74,10 @@ def cut(folder: Path, number: int, rng: random.Random, environ: dict[str, str]) 
     lab.kill()
     ledger.stop()
     for name in DISKS:
-        unmount(data / name)
+        unmount(disks / name)
     for name in DISKS:
-        mount(folder / f"{name}.after", data / name)
-    again = Lab(folder / "lab", data=data, ports=lab.ports)
+        mount(folder / f"{name}.after", disks / name)
+    again = Lab(folder / "lab", paths=_paths(disks), ports=lab.ports)
     again.start()
     end = time.monotonic() + 30
     while time.monotonic() < end:
@@ -84,7 +89,7 @@ def cut(folder: Path, number: int, rng: random.Random, environ: dict[str, str]) 
     again.kill()
     found = read_mailboxes(again.maildir(user) for user in USERS)
     for name in DISKS:
-        unmount(data / name)
+        unmount(disks / name)
     doubled = sum(count > 1 for count in found.ids.values())
     return len(accepted), len(accepted - found.ids.keys()), doubled, found.broken
 

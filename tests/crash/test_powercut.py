@@ -1,0 +1,39 @@
+"""Power cuts on loop images (P04, sec-Q02): short form 2 cuts and a mutant, long form 200 (`make crash`). Root only."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lab import mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.skipif(os.getuid() != 0, reason="loop devices need root; .ci/run has it"),
+]
+
+
+def cut(folder: Path, cuts: int, **environ: str) -> subprocess.CompletedProcess[str]:
+    words = [f"{key}={value}" for key, value in environ.items()]
+    return subprocess.run(
+        ["unshare", "-m", sys.executable, "-m", "tests.crash.powercut", str(folder), str(cuts), *words],
+        cwd=ROOT, capture_output=True, text=True, timeout=60 + 30 * cuts,
+    )  # fmt: skip
+
+
+def test_what_was_accepted_survives(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    cuts = 200 if request.config.getoption("--long") else 2
+    done = cut(tmp_path, cuts)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " lost 0 " in done.stdout
+
+
+@pytest.mark.parametrize("name", ["no-spool-sync"])
+def test_the_mutant_loses_mail(name: str, tmp_path: Path) -> None:
+    done = cut(tmp_path, 2, **mutant(name))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert " lost 0 " not in done.stdout
