@@ -61,6 +61,20 @@ def email_id(uidvalidity: int, content: int) -> bytes:
     return b"(M%08x%08x)" % (uidvalidity, content)
 
 
+def content_of(uidvalidity: int, value: str) -> int:
+    """The content that an EMAILID names, -1: none of ours."""
+    found = re.fullmatch(r"M([0-9a-f]{8})([0-9a-f]{8})", value)
+    return int(found[2], 16) if found and int(found[1], 16) == uidvalidity else -1
+
+
+def thread_of(value: str) -> int | None:
+    """The number that a THREADID names; None equals nothing in SQL."""
+    if not re.fullmatch(r"T[0-9a-f]{16}", value):
+        return None
+    number = int(value[1:], 16)
+    return number - (1 << 64) if number >> 63 else number
+
+
 def thread_number(root: str) -> int:
     """A number for a thread from the id of its first message, fit for SQLite."""
     return int.from_bytes(blake2b(root.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
@@ -359,12 +373,8 @@ def header_fields(
     values: dict[int, bytes] = {}
     rest = list(messages)
     if kind:
-        with home.index.read() as db:
-            cached = _cached_headers(db, folder, messages)
-        for message in messages:
-            block = cached.get(message.content)
-            if block:
-                values[message.uid] = selected(block, column)
+        for uid, block in kept_headers(home, folder, messages).items():
+            values[uid] = selected(block, column)
         rest = [message for message in messages if message.uid not in values]
     for uid, block in header_blocks(home, folder, rest).items():
         values[uid] = selected(block, column)
@@ -376,13 +386,15 @@ def header_fields(
     return values
 
 
-def _cached_headers(db: Connection, folder: Folder, messages: Sequence[Message]) -> dict[int, bytes]:
+def kept_headers(home: Home, folder: Folder, messages: Sequence[Message]) -> dict[int, bytes]:
+    """The common fields of header blocks with CRLF, by UID, where the index has them whole."""
     found: dict[int, bytes] = {}
-    for low, high in runs([message.uid for message in messages]):
-        found.update(db.execute(
-            "SELECT h.content, h.data FROM message m JOIN header h ON h.content=m.content"
-            " WHERE m.folder=? AND m.uid BETWEEN ? AND ?", (folder.id, low, high),
-        ))
+    with home.index.read() as db:
+        for low, high in runs([message.uid for message in messages]):
+            found.update(db.execute(
+                "SELECT m.uid, h.data FROM message m JOIN header h ON h.content=m.content"
+                " WHERE m.folder=? AND m.uid BETWEEN ? AND ? AND h.data<>x''", (folder.id, low, high),
+            ))
     return found
 
 

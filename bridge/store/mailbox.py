@@ -12,14 +12,14 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from bridge.config.store import Store
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import StoreError
-from bridge.store import content, flags, folders, maildir, reconcile, tidy, transfer
+from bridge.store import content, flags, folders, maildir, order, reconcile, tidy, transfer
 from bridge.store.body import SMALL, Body, open_file, read_file
 from bridge.store.flock import FileLock
 from bridge.store.home import Home, current, row_of, save
@@ -44,8 +44,11 @@ from bridge.store.mail import (
     Stored,
 )
 from bridge.store.notify import Hints
+from bridge.store.search import Query
+from bridge.store.threads import Node
 from bridge.store.transfer import Appendable, Draft
 from bridge.wire import lines
+from bridge.wire.imap.args.search import Key
 
 BODIES = 256 * 1024     # bytes of small messages in one chunk of `bodies`
 MAX_VANISHED = 1_000_000
@@ -294,6 +297,23 @@ class AccountStore:
             return body
         with body:
             return body.read()
+
+    def search(
+        self, folder: Folder, key: Key, uids: Sequence[int], *, recent: int = 0, saved: Sequence[int] = (),
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[int]:
+        """UIDs that match, ascending. `uids` is the session's view, `saved` what `$` stands for."""
+        return Query(self.home, folder, uids, recent, saved, cancelled).run(key)
+
+    def sort(self, folder: Folder, criteria: Sequence[tuple[str, bool]], uids: Sequence[int]) -> list[int]:
+        """These UIDs (the result of `search`) in order."""
+        return order.sort(self.home, folder, criteria, uids)
+
+    def thread(
+        self, folder: Folder, algorithm: str, uids: Sequence[int], numbers: Mapping[int, int] | None = None
+    ) -> list[Node]:
+        """These UIDs as threads, for `encode.thread`; `numbers`: sequence numbers for UIDs, where they are wanted."""
+        return order.thread(self.home, folder, algorithm, uids, numbers)
 
     # -- writing
 
