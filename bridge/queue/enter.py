@@ -7,7 +7,9 @@ Fails by: Refused with the reply to give (too big, too many hops, header too big
 Memory: a header block of at most `header_size`, a small message, or one chunk. RFC 5321 4.4, 6.3; SECURITY.md D-2.
 """
 import logging
+import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -68,7 +70,7 @@ class Door:
     ) -> None:
         self.spool, self.hostname, self.journal = spool, hostname, journal
         self.limits = limits or Limits()
-        self.ids = ids or Ids(clock)
+        self.ids = ids or Ids(clock, pooled())
         self.clock = clock
         self._hint = hint
         self._room, self._looked = True, float("-inf")
@@ -216,6 +218,28 @@ class Entry:
             tls=origin.tls,
             when=envelope.received_at,
         )
+
+
+def pooled(source: Callable[[int], bytes] = os.urandom) -> Callable[[int], bytes]:
+    """Random bytes by the thousand pieces, each given out once, never shared with a forked process: a system call for
+    each id would give the interpreter lock away each time."""
+    pieces: deque[bytes] = deque()
+    owner = 0
+
+    def take(count: int) -> bytes:
+        nonlocal owner
+        if owner != os.getpid():
+            pieces.clear()
+            owner = os.getpid()
+        try:
+            piece = pieces.pop()  # one step, whatever other threads do
+        except IndexError:
+            block = source(count * 1024)
+            pieces.extend(block[at : at + count] for at in range(count, len(block), count))
+            piece = block[:count]
+        return piece if len(piece) == count else source(count)
+
+    return take
 
 
 def _header_end(block: bytes) -> int:

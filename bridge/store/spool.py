@@ -81,7 +81,6 @@ class Draft:
 
     def write(self, data: bytes) -> None:
         """More of the message. Raises DiskFull or StoreError; the draft is then to be aborted."""
-        self._digest.update(data)
         self.size += len(data)
         self._chunks.append(data)
         if self._descriptor >= 0 or self.size > SMALL:
@@ -101,19 +100,22 @@ class Draft:
             self.head = b""
             self._spool._discard(self.envelope.id)
 
-    def _flush(self) -> None:
+    def _flush(self, *, last: bool = False) -> None:
+        chunks, self._chunks = self._chunks, []
+        for chunk in chunks:
+            self._digest.update(chunk)
+        if last:
+            chunks.append(b"END %d %s\n" % (self.size, self._digest.hexdigest().encode()))
         with _translated():
             if self._descriptor < 0:
                 self.head = self.envelope.to_json() + b"\n\n"
-                self._chunks.insert(0, self.head)
+                chunks.insert(0, self.head)
                 self._descriptor = files.create(self.envelope.id, _CREATE, folder=self._spool._tmp())
-            chunks, self._chunks = self._chunks, []
             files.write(self._descriptor, chunks[0] if len(chunks) == 1 else b"".join(chunks), _WRITE)
 
     def _finish(self) -> None:
         """In a commit thread: everything to the file, the file to the disk."""
-        self._chunks.append(b"END %d %s\n" % (self.size, self._digest.hexdigest().encode()))
-        self._flush()
+        self._flush(last=True)
         with _translated():
             files.fdatasync(self._descriptor, _FDATASYNC)
             descriptor, self._descriptor = self._descriptor, -1

@@ -1,6 +1,8 @@
 """The door: S05, S23 (hop limit), S24 (trace header), S25, sec-M03, D-2, D-10."""
 import json
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from bridge.model.clock import Clock
 from bridge.model.envelope import Envelope, Origin, Recipient
 from bridge.model.errors import DiskFull, Refused, StoreError
-from bridge.queue.enter import DEGRADED, HEADER_TOO_BIG, LOOP, NO_ROOM, TOO_BIG, Door, Limits
+from bridge.queue.enter import DEGRADED, HEADER_TOO_BIG, LOOP, NO_ROOM, TOO_BIG, Door, Limits, pooled
 from bridge.store import failpoints
 from bridge.store.spool import Spool, Spooled
 from bridge.watch.trace import Journal
@@ -205,6 +207,24 @@ def test_child_messages_name_parent_and_key_in_the_journal(desk: Desk) -> None:
     envelope = replace(desk.envelope(), parent="P", key="list:x:P")
     desk.door.accept(envelope, b"A: b\r\n\r\n")
     assert (desk.lines[0]["parent"], desk.lines[0]["key"]) == ("P", "list:x:P")
+
+
+def test_pooled_randomness_is_given_out_once() -> None:
+    """sec-Q12: also to threads that race, and not again in a forked process."""
+    take = pooled()
+    with ThreadPoolExecutor(4) as threads:
+        taken = list(threads.map(take, [8] * 5000))
+    assert len(set(taken)) == 5000
+    assert {len(piece) for piece in taken} == {8}
+    assert len(take(5)) == 5
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.write(writing, take(8))
+        os._exit(0)
+    os.wait()
+    assert os.read(reading, 8) != take(8)
+    os.close(reading)
+    os.close(writing)
 
 
 def test_twenty_megabytes_in_pieces(desk: Desk) -> None:
