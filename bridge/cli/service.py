@@ -22,15 +22,18 @@ def run(arguments: list[str]) -> None:
         action="store_true",
         help=tr("make a first user, say what to try", "crea un primer usuario y dice qué probar"),
     )
+    arg.add_argument(
+        "--allow-root", action="store_true", help=tr("keep root's rights", "conservar los permisos de root")
+    )
     given = arg.parse_args(arguments)
     path = path_of(given.config)
     loaded = settings_of(path)
     for warning in loaded.warnings:
         print(warning, file=sys.stderr)
-    from bridge import app
+    from bridge import start
 
     try:
-        status = app.run(path, loaded.settings, single=given.single, trial=given.trial)
+        status = start.run(path, loaded.settings, single=given.single, trial=given.trial, allow_root=given.allow_root)
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None

@@ -44,8 +44,15 @@ def example() -> str:
         if not shown:
             continue
         parts.append(f"\n# {(section.__doc__ or '').strip().splitlines()[0]}\n[{name}]\n")
-        parts += [f"{one.name} = {toml(one.example)}".ljust(44) + f" # {one.help}\n" for one in shown]
+        parts += [_line(one) for one in shown]
     return "".join(parts)
+
+
+def _line(one: Described) -> str:
+    """A setting with its help beside it, or above it where that would be too long."""
+    text = f"{one.name} = {toml(one.example)}"
+    beside = f"{text:44} # {one.help}\n"
+    return beside if len(beside) <= 116 else f"# {one.help}\n{text}\n"
 
 
 def reference(language: str = "en") -> str:

@@ -74,6 +74,21 @@ def claim(
     return Instance(data, identity, lock)
 
 
+def holder(data: Path) -> int:
+    """The process that has the data folder; 0 if none does."""
+    if not (data / "lock").exists():
+        return 0
+    lock = FileLock(data / "lock")
+    try:
+        if lock.try_acquire():
+            lock.release()
+            return 0
+        text = (data / "lock").read_text("ascii", "replace").strip()
+        return int(text) if text.isdigit() else -1
+    finally:
+        lock.close()
+
+
 def read(data: Path) -> Identity | None:
     """Who a data folder belongs to; None if it has no instance.json. ConfigError for one that isn't ours to touch."""
     path = data / "instance.json"

@@ -1,0 +1,283 @@
+"""The composition root: builds the parts of a process from the settings.
+
+Promises: nothing is opened before it is asked for, so a `House` may be made before a fork; each part gets its section
+of the settings and the other parts by hand. With the modules above it the only one that knows both the mail server
+and the lists.
+Fails by: ConfigError with lines ready to print.
+"""
+
+import logging
+import ssl
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bridge.config.fetch import FetchAccount
+from bridge.config.schema import Settings
+from bridge.intake.fetch.accounts import accounts_of
+from bridge.intake.fetch.poller import Poller
+from bridge.intake.listener import limits as door_limits
+from bridge.intake.policy import Tables as Policy
+from bridge.model.address import fold
+from bridge.model.clock import SYSTEM, Clock
+from bridge.model.errors import ConfigError, Refused, StoreError
+from bridge.model.reply import Reply
+from bridge.queue.enter import Door
+from bridge.route import resolver, tables
+from bridge.serve.auth import Authenticator, Busy
+from bridge.store import certificate, instance, ledger
+from bridge.store.accounts import Account, Accounts
+from bridge.store.engine import Database
+from bridge.store.failpoints import Failpoint
+from bridge.store.mailbox import Mailstore
+from bridge.store.migrate import Schema, migrate
+from bridge.store.notify import Hints
+from bridge.store.spool import Spool
+from bridge.store.tables import core
+from bridge.store.trace import TraceLog
+from bridge.watch.trace import Journal
+from bridge.web import pages
+from listmgr import registry
+from listmgr import tables as list_tables
+from listmgr.archive.incoming import Incoming
+from listmgr.links import Links
+from listmgr.notices import Notices
+from listmgr.office import Office
+from listmgr.transport import ListTransport
+
+log = logging.getLogger("estafeta")
+
+CORE_COMMIT = Failpoint("core.commit", "a transaction of core.db")
+CORE = Schema("core", core)
+BUSY = Reply(454, "4.7.0", "Too many logins just now, try again later")
+assert ledger.seen.metadata is list_tables.member.metadata is core  # one schema
+
+
+@dataclass
+class House:
+    """The parts of one process. `role` is its name in journal and log."""
+
+    settings: Settings
+    role: str = "cli"
+    clock: Clock = SYSTEM
+
+    @cached_property
+    def data(self) -> Path:
+        return Path(self.settings.paths.data)
+
+    @cached_property
+    def trace_log(self) -> TraceLog:
+        return TraceLog(Path(self.settings.paths.trace), self.clock)
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.trace_log.append, self.role, self.clock)
+
+    @cached_property
+    def hints(self) -> Hints:
+        return Hints(Path(self.settings.paths.run))
+
+    @cached_property
+    def core(self) -> Database:
+        """Accounts, lists, ledger."""
+        folder = Path(self.settings.paths.databases)
+        if self.settings.database.core:
+            return Database(self.settings.database.core, point=CORE_COMMIT)
+        return Database(f"sqlite:///{folder}/core.db", point=CORE_COMMIT, lock=folder / "core.lock")
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        mail = self.settings.mail
+        domains = (*mail.domains, *mail.virtual_domains)
+        return Accounts(self.core, self.settings.accounts, self.data, domains=domains, clock=self.clock)
+
+    @cached_property
+    def current(self) -> tables.Current:
+        """What addresses mean, always the newest."""
+        return tables.Current(
+            self.settings.mail,
+            self.core,
+            self.accounts,
+            lists=_list_hosts,
+            report=lambda complaint: log.warning("%s", complaint),
+        )
+
+    def resolve(self, address: str, sender: str | None = None) -> tuple[resolver.Route, ...]:
+        """What an address means now."""
+        return resolver.resolve(address, self.current.tables, sender=sender)
+
+    def address_of(self, name: str) -> str:
+        """A local name as a full address."""
+        return name if "@" in name else f"{name}@{self.current.tables.primary}"
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What the SMTP rules ask."""
+        return Policy(
+            serves=lambda domain: self.current.tables.serves(domain), resolve=self.resolve, owns=self._owns
+        )
+
+    def _owns(self, account: Any, address: str) -> bool:
+        """May this login send as that address: one of its own, or one that leads to it alone."""
+        if fold(address) in account.addresses:
+            return True
+        routes = self.resolve(address)
+        return bool(routes) and all(one.target == account.address for one in routes)
+
+    @cached_property
+    def spool(self) -> Spool:
+        return Spool(Path(self.settings.paths.spool), clock=self.clock)
+
+    @cached_property
+    def door(self) -> Door:
+        return Door(
+            self.spool,
+            hostname=self.settings.server.hostname,
+            journal=self.journal,
+            hint=lambda ids: self.hints.hint("queue", " ".join(ids)),
+            limits=door_limits(self.settings.smtp),
+            clock=self.clock,
+        )
+
+    @cached_property
+    def mailstore(self) -> Mailstore:
+        return Mailstore(self.settings.store, hints=self.hints, clock=self.clock)
+
+    @cached_property
+    def authenticator(self) -> Authenticator[Account]:
+        return Authenticator(
+            self.accounts.verify, self.accounts.generation, settings=self.settings.login, journal=self.journal,
+            clock=self.clock,
+        )  # fmt: skip
+
+    @cached_property
+    def smtp_login(self) -> Callable[[str, str, str, str], Awaitable[Account | None]]:
+        """The authenticator in SMTP's terms: a crowd is a temporary refusal."""
+
+        async def login(name: str, password: str, protocol: str, ip: str) -> Account | None:
+            try:
+                return await self.authenticator.check(name, password, protocol, ip)
+            except Busy as busy:
+                raise Refused(BUSY) from busy
+
+        return login
+
+    @cached_property
+    def ledger(self) -> ledger.Ledger:
+        return ledger.Ledger(self.core)
+
+    @cached_property
+    def poller(self) -> Poller:
+        size = self.settings.smtp.message_size
+        return Poller(self.ledger, self.door, self.journal, self.data, size, self.clock)
+
+    def fetch_accounts(self) -> tuple[list[FetchAccount], list[str]]:
+        """The external accounts, their local targets full addresses that exist, and what is wrong with the others."""
+        found, problems = accounts_of(self.settings.fetch, self.address_of)
+        good = []
+        for one in found:
+            to = self.address_of(one.to)
+            routes = self.resolve(to)
+            if any(route.kind is resolver.Kind.REFUSE for route in routes):
+                problems.append(f"fetched account {one.name}: there is no local address {to}; add it, or change `to`")
+                continue
+            good.append(replace(one, to=to))
+        return good, problems
+
+    @cached_property
+    def base_url(self) -> str:
+        """The address of the pages as people see it."""
+        return pages.base_url(self.settings.web, self.settings.server.hostname, self.settings.listen.http)
+
+    @cached_property
+    def office(self) -> Office:
+        """What the lists work with."""
+        override = self.settings.paths.templates
+        return Office(
+            self.core,
+            self.door,
+            Notices(self.door, clock=self.clock, override=Path(override) if override else None),
+            Incoming(Path(self.settings.paths.archives) / "incoming"),
+            self.data / "lists" / "held",
+            Links(self.base_url),
+            self.settings.lists,
+            self.journal,
+            self.clock,
+            hint=lambda name: self.hints.hint("archive", name),
+        )
+
+    @cached_property
+    def lists(self) -> ListTransport:
+        return ListTransport(self.office)
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        pair = certificate.ensure(self.settings.tls, self.data / "tls", self.settings.server.hostname, self.clock)
+        return certificate.context(*pair)
+
+    def close(self) -> None:
+        """Close what was opened, databases last."""
+        parts = vars(self)
+        for name in ("authenticator", "mailstore", "spool", "core", "trace_log"):
+            if name in parts:
+                parts[name].close()
+
+
+def _list_hosts(connection: Connection) -> dict[str, str]:
+    """Host by list name, for the routing tables."""
+    return {name: address.rpartition("@")[2] for address, name in registry.posting_addresses(connection).items()}
+
+
+def prepare(house: House) -> None:
+    """Folders, schema, certificate: what must be there before anything runs. Call it with the data folder claimed."""
+    paths = house.settings.paths
+    for name in (paths.spool, paths.databases, paths.trace, paths.run):
+        Path(name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    migrate(house.core, CORE, clock=house.clock)
+    assert house.tls is not None
+
+
+@contextmanager
+def opened(settings: Settings, role: str = "cli") -> Iterator[House]:
+    """A house for a command: the data folder prepared if nobody runs on it."""
+    house = House(settings, role)
+    try:
+        if not instance.holder(house.data):
+            claimed = instance.claim(house.data, version("estafeta"))
+            try:
+                prepare(house)
+            finally:
+                claimed.release()
+        yield house
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+    except StoreError as error:
+        print(f"estafeta: {error}", file=sys.stderr)
+        raise SystemExit(75) from None
+    finally:
+        house.close()
+
+
+def check(settings: Settings) -> list[str]:
+    """What is wrong with the files that the settings name; empty if nothing."""
+    problems = []
+    house = House(settings, "check")
+    if settings.tls.certificate:
+        try:
+            certificate.context(Path(settings.tls.certificate), Path(settings.tls.key))
+        except ConfigError as error:
+            problems += error.problems
+    problems += certificate.warnings(settings.tls)
+    _, complaints = accounts_of(settings.fetch, lambda name: name)
+    problems += complaints
+    problems += [str(one) for one in tables.load_files(settings.mail, {}).complaints]
+    house.close()
+    return problems
