@@ -93,7 +93,7 @@ class Result:
 
     @property
     def delivered(self) -> bool:
-        return self.step is Step.DOT and self.reply.positive
+        return self.step is Step.DOT and self.reply.code // 100 == 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +186,16 @@ class Client:
     @property
     def phrase(self) -> str:
         return STEPS[self.step].phrase
+
+    @property
+    def outstanding(self) -> int:
+        """How many answers we wait for."""
+        return len(self._waiting)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nothing of the transaction under way has been answered."""
+        return bool(self._waiting) and self._waiting[0] is Step.MAIL
 
     @property
     def ready(self) -> bool:
