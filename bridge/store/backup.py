@@ -1,0 +1,315 @@
+"""A consistent copy of everything while the server runs, its check, and the way back (P31).
+
+Promises: every message that was accepted before `backup` began is in the copy: the spool is copied first and what comes
+out of it (databases, mail, archives) afterwards, so a message that leaves one place during the copy is found in the
+next; each folder is read again until a pass finds nothing new. Databases are copied by SQLite itself. A backup has its
+name only when it is whole; `SHA256SUMS` lets anybody check it (`sha256sum -c`). What a restored server repeats is what
+D-7 permits: mail that went out after the backup may go out again.
+Not copied: sockets, locks, half-written files (`tmp`), copies made by migrations.
+Fails by: BackupError for what the administrator can mend, DiskFull, StoreError; OSError where the source can't be read.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from bridge.model.clock import SYSTEM, Clock
+from bridge.model.errors import DiskFull, StoreError
+from bridge.store import files
+from bridge.store.failpoints import Failpoint
+
+SUMS, MANIFEST = "SHA256SUMS", "MANIFEST.json"
+PASSES = 10                 # over one source, while things move about in it
+_CHUNK = 1 << 20
+_SQLITE = b"SQLite format 3\0"
+_DATABASES = (".db", ".index")
+_SIDE = ("-wal", "-shm", "-journal")
+_NOT_SOURCES = ("lock", "run")
+_COPY = Failpoint("backup.copy", "one file of a backup")
+_FINISH = Failpoint("backup.finish", "a backup gets its name")
+
+Progress = Callable[[str, int, int], None]      # source, files so far, bytes so far
+
+
+class BackupError(Exception):
+    """The backup can't be made, or must not be used; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder or file and its name in the backup. The order of sources is the order of copying."""
+
+    name: str
+    path: Path
+
+
+@dataclass(slots=True)
+class Report:
+    """What a backup has; also its MANIFEST.json."""
+
+    version: str
+    began_at: float
+    ended_at: float = 0.0
+    files: int = 0
+    bytes: int = 0
+    sources: list[str] = field(default_factory=list)
+
+
+def sources(data: Path, *, spool: Path, databases: Path, mail: Path) -> tuple[Source, ...]:
+    """Everything that belongs to an installation, in the order that loses nothing: where mail comes from before where
+    it goes to, then whatever else the data folder has."""
+    first = [Source("spool", spool), Source("db", databases), Source("mail", mail)]
+    paths = {one.path for one in first}
+    names = {one.name for one in first} | set(_NOT_SOURCES)
+    rest = [
+        Source(name, data / name) for name in sorted(os.listdir(data)) if name not in names and data / name not in paths
+    ]
+    return (*(one for one in first if one.path.exists()), *rest)
+
+
+def backup(
+    parts: Sequence[Source], target: Path, version: str, *, clock: Clock = SYSTEM,
+    progress: Progress = lambda name, count, size: None,
+) -> Report:
+    """Copy `parts` to the new folder `target`. May run beside a working server; needs to read all its files."""
+    if target.exists():
+        raise BackupError(f"{target} exists already; name a folder that doesn't")
+    for part in parts:
+        if target.resolve().is_relative_to(part.path.resolve()):
+            raise BackupError(f"{target} lies inside {part.path}, which is to be copied; choose a place outside")
+    draft = target.with_name(target.name + ".part")
+    try:
+        draft.mkdir(parents=True, mode=0o700)
+    except FileExistsError:
+        raise BackupError(f"{draft} is left from a backup that did not finish; remove it first") from None
+    report = Report(version, clock.now(), sources=[part.name for part in parts])
+    try:
+        with open(draft / SUMS, "w", encoding="utf-8", errors="surrogateescape", opener=_private) as sums:
+            for part in parts:
+                _Copy(part, draft, sums.write, report, progress).run()
+        report.ended_at = clock.now()
+        files.replace(draft / MANIFEST, json.dumps(asdict(report), indent=1).encode() + b"\n", _FINISH)
+        os.sync()
+        files.rename(draft, target, _FINISH)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{draft}: {error}; the unfinished backup can be removed") from error
+        raise
+    except sqlite3.Error as error:
+        raise StoreError(f"{draft}: {error}; the unfinished backup can be removed") from error
+    return report
+
+
+class _Copy:
+    """One source on its way into the backup."""
+
+    def __init__(
+        self, part: Source, root: Path, note: Callable[[str], object], report: Report, progress: Progress
+    ) -> None:
+        self._part, self._root, self._note, self._report, self._progress = part, root, note, report, progress
+        self._done: set[tuple[str, str]] = set()
+
+    def run(self) -> None:
+        """Passes over the whole source until one finds nothing new: what is renamed or moved meanwhile is caught."""
+        if not self._part.path.is_dir():
+            self._file(self._part.path, self._root / self._part.name)
+            return
+        for _ in range(PASSES):
+            fresh = 0
+            for folder, name in _walk(self._part):
+                key = (folder, name.partition(":2,")[0])
+                if key in self._done:
+                    continue
+                fresh += 1
+                inside = Path(folder, name)
+                if self._file(self._part.path / inside, self._root / self._part.name / inside):
+                    self._done.add(key)
+            if not fresh:
+                return
+
+    def _file(self, source: Path, target: Path) -> bool:
+        """False if it went away before it could be copied."""
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _COPY.before()
+        try:
+            digest, size = _copy_database(source, target) if _is_database(source) else _copy_file(source, target)
+        except FileNotFoundError:
+            return False
+        except sqlite3.DatabaseError:
+            if source.suffix != ".index":
+                raise
+            target.unlink()     # damaged, and made anew from the mail
+            return True
+        _COPY.after()
+        name = str(target.relative_to(self._root))
+        escaped = "\\" if "\\" in name or "\n" in name else ""
+        name = name.replace("\\", "\\\\").replace("\n", "\\n")
+        self._note(f"{escaped}{digest}  {name}\n")
+        self._report.files += 1
+        self._report.bytes += size
+        self._progress(self._part.name, self._report.files, self._report.bytes)
+        return True
+
+
+def _walk(part: Source) -> Iterator[tuple[str, str]]:
+    """Folder (relative) and name of each regular file, `new` before `cur` as mail moves."""
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = list(os.scandir(part.path / folder))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        maildir = any(entry.name == "cur" for entry in entries)
+        for entry in entries:
+            if (not folder and (part.name, entry.name) in (("spool", "tmp"), ("db", "copies"))) or _by_the_way(entry):
+                continue
+            if maildir and entry.name == "tmp":
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(os.path.join(folder, entry.name))
+            elif entry.is_file(follow_symlinks=False):
+                yield folder, entry.name
+        waiting.sort(key=lambda name: (name.endswith("/new"), name))
+
+
+def _by_the_way(entry: os.DirEntry[str]) -> bool:
+    """Locks, and what belongs to an open database: means nothing without the process that made it."""
+    for side in _SIDE:
+        if entry.name.endswith(side) and entry.name.removesuffix(side).endswith(_DATABASES):
+            return True
+    try:
+        return entry.name.endswith(".lock") and entry.is_file(follow_symlinks=False) and not entry.stat().st_size
+    except FileNotFoundError:
+        return True
+
+
+def _is_database(path: Path) -> bool:
+    """Only where others write to it: a message that looks like a database is just a file."""
+    if path.suffix not in _DATABASES:
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
+def _copy_file(source: Path, target: Path) -> tuple[str, int]:
+    descriptor = files.open_read(source)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "not a file any more", str(source))
+        digest, size = hashlib.sha256(), 0
+        with open(target, "xb", opener=_private) as out:
+            while chunk := os.read(descriptor, _CHUNK):
+                digest.update(chunk)
+                out.write(chunk)
+                size += len(chunk)
+        about = os.fstat(descriptor)
+        os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))
+    finally:
+        os.close(descriptor)
+    return digest.hexdigest(), size
+
+
+def _copy_database(source: Path, target: Path) -> tuple[str, int]:
+    """A snapshot of a database that is in use. VACUUM INTO wants the target absent or empty."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    address = f"file:{quote(str(source))}?mode=rw"
+    with closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=10)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("VACUUM INTO ?", (str(target),))
+    return _digest(target), target.stat().st_size
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def verify(target: Path) -> list[str]:
+    """What is wrong with a backup; empty if nothing. Reads all of it."""
+    if not (target / MANIFEST).exists():
+        return [f"{target}: not a whole backup, it has no {MANIFEST}"]
+    problems = []
+    listed = set()
+    for digest, name in _listed(target):
+        listed.add(name)
+        path = target / name
+        try:
+            if _digest(path) != digest:
+                problems.append(f"{name}: changed since the backup was made")
+            elif _is_database(path):
+                problems += [f"{name}: {text}" for text in _check_database(path)]
+        except OSError as error:
+            problems.append(f"{name}: {error.strerror}")
+    count = json.loads((target / MANIFEST).read_bytes())["files"]
+    if count != len(listed):
+        problems.append(f"{SUMS}: lists {len(listed)} files, {MANIFEST} says {count}")
+    return problems
+
+
+def _listed(target: Path) -> Iterator[tuple[str, str]]:
+    """Sum and name of each file, as sha256sum writes them."""
+    with open(target / SUMS, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+        for line in lines:
+            escaped = line.startswith("\\")
+            digest, _, name = line.removeprefix("\\").rstrip("\n").partition("  ")
+            if escaped:
+                name = name.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
+            yield digest, name
+
+
+def _check_database(path: Path) -> list[str]:
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
+    except sqlite3.Error as error:
+        return [str(error)]
+    return [] if found == ["ok"] else found
+
+
+def restore(target: Path, parts: Sequence[Source]) -> int:
+    """Put a backup into place; how many files. Nothing may be there yet: what is must be moved away by hand first."""
+    problems = verify(target)
+    if problems:
+        raise BackupError("\n".join([f"{target} must not be used:", *problems[:20]]))
+    places = {part.name: part.path for part in parts}
+    for path in places.values():
+        if path.is_file() or (path.is_dir() and os.listdir(path)):
+            raise BackupError(f"{path} is not empty; stop the server and move it away first")
+    unknown = set(json.loads((target / MANIFEST).read_bytes())["sources"]) - set(places)
+    if unknown:
+        raise BackupError(f"{target} has {', '.join(sorted(unknown))}, for which no place was given")
+    count = 0
+    for digest, name in _listed(target):
+        top, _, inside = name.partition("/")
+        place = places[top] / inside if inside else places[top]
+        if ".." in Path(inside).parts:
+            raise BackupError(f"{target}: {name!r} leads out of the backup")
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if _copy_file(target / name, place)[0] != digest:
+            raise StoreError(f"{place}: was not copied as it is in the backup")
+        count += 1
+    os.sync()
+    return count
+
+
+def places(target: Path, data: Path, *, spool: Path, databases: Path, mail: Path) -> tuple[Source, ...]:
+    """Where the parts of a backup go back to."""
+    known = {"spool": spool, "db": databases, "mail": mail}
+    names = json.loads((target / MANIFEST).read_bytes())["sources"]
+    return tuple(Source(name, known.get(name, data / name)) for name in names)
