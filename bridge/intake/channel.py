@@ -33,8 +33,8 @@ class Flood(Exception):
 class Channel:
     """One connection's transport with buffers on both sides. Only the event loop touches it."""
 
-    __slots__ = ("_blocked", "_buffer", "_drained", "_idle", "_loop", "_out", "_paused", "_searched", "_waiter",
-                 "deadline", "eof", "lost", "received", "transport")  # fmt: skip
+    __slots__ = ("_blocked", "_body_from", "_body_since", "_buffer", "_drained", "_idle", "_loop", "_out", "_paused",
+                 "_received", "_searched", "_waiter", "busy", "deadline", "eof", "lost", "transport")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, idle: float) -> None:
         self._loop, self.transport, self._idle = loop, transport, idle
@@ -45,15 +45,18 @@ class Channel:
         self._drained: asyncio.Future[None] | None = None
         self._paused = self._blocked = False
         self.eof = self.lost = False
+        self.busy = False       # we work, the peer waits: no deadline for it
         self.deadline = 0.0     # loop time; 0: we are not waiting for the peer
-        self.received = 0
+        self._received = 0
+        self._body_since = 0.0  # loop time at which a message began, 0 outside
+        self._body_from = 0
 
     # --- from the transport ---
 
     def feed(self, data: bytes) -> None:
         """The peer sent something."""
         self._buffer += data
-        self.received += len(data)
+        self._received += len(data)
         if len(self._buffer) > AHEAD and not self._paused:
             self._paused = True
             self.transport.pause_reading()
@@ -84,6 +87,27 @@ class Channel:
         for waiter in (self._waiter, self._drained):
             if waiter is not None and not waiter.done():
                 waiter.set_exception(Expired())
+
+    # --- deadlines ---
+
+    @property
+    def in_body(self) -> bool:
+        """True between 354 and the final dot."""
+        return self._body_since > 0
+
+    def begin_body(self) -> None:
+        """From here on the peer has to keep up a rate."""
+        self._body_since, self._body_from = self._loop.time(), self._received
+
+    def end_body(self) -> None:
+        self._body_since = 0.0
+
+    def overdue(self, now: float, rate: float, after: float) -> bool:
+        """Is the peer silent for too long, or below `rate` bytes a second after `after` seconds of a message?"""
+        if self.deadline and now > self.deadline:
+            return True
+        elapsed = now - self._body_since if self._body_since else 0.0
+        return elapsed > after and self._received - self._body_from < elapsed * rate
 
     # --- in ---
 

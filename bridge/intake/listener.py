@@ -11,21 +11,19 @@ import logging
 import socket
 import ssl
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
 from bridge.config.smtp import Smtp
+from bridge.intake.login import Login
 from bridge.intake.policy import Tables
+from bridge.intake.replies import BUSY, CROWDED, SHUTDOWN
 from bridge.intake.session import Account, Service, Visit
-from bridge.intake.smtp import BUSY, SHUTDOWN, Edge, tls_of
+from bridge.intake.smtp import Edge, tls_of
 from bridge.model.reply import Reply
 from bridge.queue.enter import Door, Limits
 from bridge.watch.trace import Journal
-
-CROWDED = Reply(421, "4.7.0", "Too many connections, try again later")
-Login = Callable[[str, str, str, str], Awaitable[Account | None]]
 
 _BACKLOG = 512
 _WRITERS = 4

@@ -12,11 +12,10 @@ from bridge.config.smtp import Smtp
 from bridge.intake.session import Account, Visit
 from bridge.model.address import fold, fold_domain, split
 from bridge.model.reply import Reply
-from bridge.route.resolver import Kind, Route
+from bridge.route.resolver import Route, verdict
 
 RELAYING_DENIED = Reply(554, "5.7.1", "Relaying denied")
 UNKNOWN_USER = Reply(550, "5.1.1", "No such user here")
-TRY_LATER = Reply(451, "4.3.0", "Temporary trouble with this address, try again later")
 TOO_MANY = Reply(452, "4.5.3", "Too many recipients")
 LOGIN_FIRST = Reply(530, "5.7.0", "Authentication required")
 TLS_FIRST = Reply(530, "5.7.0", "Must issue a STARTTLS command first")
@@ -83,17 +82,9 @@ def no_open_relay(asked: Question) -> Reply | None:
 
 
 def recipient_exists(asked: Question) -> Reply | None:
-    """Ask the resolver: good if any route is; for later if any may become good; else its refusal."""
+    """Ask the resolver: open if any of its routes is."""
     routes = asked.tables.resolve(asked.address)
-    later: Reply | None = None
-    for route in routes:
-        if route.kind is Kind.DEFER:
-            later = later or route.reply or TRY_LATER
-        elif route.kind is not Kind.REFUSE:
-            return None
-    if later:
-        return later
-    return (routes[0].reply if routes else None) or UNKNOWN_USER
+    return verdict(routes) if routes else UNKNOWN_USER
 
 
 MAIL: tuple[Rule, ...] = (needs_tls, needs_login, sender_belongs_to_login)

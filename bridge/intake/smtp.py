@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING, cast
 
 from aiosmtpd.smtp import SMTP, syntax
 
-from bridge.intake import policy
+from bridge.intake import login, policy, replies
 from bridge.intake.channel import Channel, Expired, Flood, Gone, LineTooLong
-from bridge.intake.session import Service, Transaction, Visit, recipients
-from bridge.intake.submission import header_fix
+from bridge.intake.session import Service, Transaction, Visit
+from bridge.intake.transfer import Transfer
 from bridge.model.address import BadAddress
-from bridge.model.envelope import Envelope
 from bridge.model.errors import DiskFull, PeerError, Refused, StoreError
 from bridge.model.reply import Reply
-from bridge.queue.enter import NO_ROOM, TOO_BIG, Entry
+from bridge.queue.enter import NO_ROOM
 from bridge.wire import sasl
-from bridge.wire.dots import Decoder
 from bridge.wire.smtp import commands
 from bridge.wire.trace import plain
 
@@ -35,44 +33,6 @@ if TYPE_CHECKING:
     from bridge.intake.listener import SmtpServer
 
 _log = logging.getLogger(__name__)
-
-OK = Reply(250, "2.0.0", "OK")
-SENDER_OK = Reply(250, "2.1.0", "Sender OK")
-RECIPIENT_OK = Reply(250, "2.1.5", "Recipient OK")
-GO_AHEAD = Reply(354, "", "Enter message. End with '.' on a line by itself")
-READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
-LOGGED_IN = Reply(235, "2.7.0", "Authentication successful")
-VERIFY = Reply(252, "2.1.5", "Cannot say; send a message and see")
-HELO_FIRST = Reply(503, "5.5.1", "Send HELO or EHLO first")
-MAIL_FIRST = Reply(503, "5.5.1", "Need MAIL before that")
-MAIL_TWICE = Reply(503, "5.5.1", "Sender already given; RSET to begin anew")
-NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
-NO_ARGUMENT = Reply(501, "5.5.4", "This command takes no argument")
-NAME_NEEDED = Reply(501, "5.5.4", "Say who you are: a host name or [address]")
-BAD_NAME = Reply(501, "5.5.4", "That is no host name")
-NOT_HERE = Reply(502, "5.5.1", "Command not implemented")
-UNKNOWN = Reply(500, "5.5.1", "Command not recognized")
-TOO_LONG = Reply(500, "5.5.2", "Line too long")
-BARE = Reply(500, "5.5.2", "Lines must end in CRLF (telnet does that; nc -C does, too)")
-BROKEN = Reply(550, "5.6.0", "Message has bare CR, LF or NUL, or a line without end; closing connection")
-TLS_ALREADY = Reply(503, "5.5.1", "TLS is on already")
-TLS_NOT = Reply(502, "5.5.1", "TLS is not available")
-AUTH_NOT = Reply(502, "5.5.1", "Authentication is not available here")
-AUTH_TLS = Reply(538, "5.7.11", "Encryption required for authentication")
-AUTH_ALREADY = Reply(503, "5.5.1", "Already authenticated")
-AUTH_NOT_NOW = Reply(503, "5.5.1", "Not during a mail transaction")
-AUTH_UNKNOWN = Reply(504, "5.5.4", "Mechanism not recognized; PLAIN and LOGIN are")
-AUTH_MALFORMED = Reply(501, "5.5.2", "Malformed response")
-AUTH_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
-AUTH_WRONG = Reply(535, "5.7.8", "Authentication credentials invalid")
-AUTH_TROUBLE = Reply(454, "4.7.0", "Temporary authentication failure")
-OURS = Reply(451, "4.3.0", "Internal trouble, try again later")
-BUSY = Reply(452, "4.3.1", "Too many large messages at once, try again later")
-TIMEOUT = Reply(421, "4.4.2", "Timeout exceeded")
-ERRORS = Reply(421, "4.7.0", "Too many errors")
-JUNK = Reply(421, "4.7.0", "Too many commands without a message")
-BROKEN_OFF = Reply(421, "4.3.0", "Internal trouble, closing connection")
-SHUTDOWN = Reply(421, "4.3.2", "Service is stopping, try again later")
 
 _OTHER_PROTOCOLS = frozenset({"GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE", "TRACE", "PATCH", "PRI"})
 _OBSOLETE = frozenset({"SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "BDAT"})
@@ -100,9 +60,6 @@ class Edge(SMTP):
         self.visit = Visit(service, "", False)
         self.channel: Channel
         self.started = loop.time()
-        self.data_since = 0.0       # loop time at which DATA began, 0 outside
-        self.data_from = 0          # channel.received at that moment
-        self.busy = False           # a commit or a login is under way: no deadline
         self.task: asyncio.Task[None] | None = None
 
     # --- transport ---
@@ -133,18 +90,13 @@ class Edge(SMTP):
     def tick(self, now: float) -> None:
         """Once a second: is a deadline over?"""
         settings = self.server.settings
-        if self.busy:
-            return
-        elapsed = now - self.data_since if self.data_since else 0.0
-        sent = self.channel.received - self.data_from
-        silent = self.channel.deadline and now > self.channel.deadline
-        slow = elapsed > self.server.rate_after and sent < elapsed * settings.data_rate
-        if silent or slow or now - self.started > settings.session_seconds:
+        over = now - self.started > settings.session_seconds
+        if not self.channel.busy and (over or self.channel.overdue(now, settings.data_rate, self.server.rate_after)):
             self.channel.expire()
 
     def stop(self) -> None:
         """The server stops: a session that waits for a command ends now, one with a message after it."""
-        if self.channel.deadline and not self.data_since:
+        if self.channel.deadline and not self.channel.in_body:
             self.channel.expire()
 
     # --- the session ---
@@ -158,12 +110,12 @@ class Edge(SMTP):
             if hangup.reply:
                 self.say(hangup.reply)
         except Expired:
-            self.say(SHUTDOWN if self.server.stopping else TIMEOUT)
+            self.say(replies.SHUTDOWN if self.server.stopping else replies.TIMEOUT)
         except (Gone, Flood):
             pass
         except Exception:
             _log.exception("smtp session of %s", self.visit.client)
-            self.say(BROKEN_OFF)
+            self.say(replies.BROKEN_OFF)
         finally:
             self.channel.close()
             self.server.leave(self)
@@ -174,12 +126,12 @@ class Edge(SMTP):
             raise _Hangup
         while True:
             if self.server.stopping:
-                raise _Hangup(SHUTDOWN)
+                raise _Hangup(replies.SHUTDOWN)
             errors = self.visit.errors
             try:
                 await self._command(await self.channel.line(sasl.LINE_LIMIT))
             except LineTooLong:
-                self.say(TOO_LONG)
+                self.say(replies.TOO_LONG)
             if self.visit.errors > errors:
                 await self._punish()
             count += 1
@@ -189,32 +141,32 @@ class Edge(SMTP):
     async def _punish(self) -> None:
         settings = self.server.settings
         if self.visit.errors >= settings.errors_most:
-            self._note("errors", ERRORS)
-            raise _Hangup(ERRORS)
+            self._note("errors", replies.ERRORS)
+            raise _Hangup(replies.ERRORS)
         if self.visit.errors > settings.errors_slow:
-            self.busy = True
+            self.channel.busy = True
             await asyncio.sleep(self.server.error_delay)
-            self.busy = False
+            self.channel.busy = False
 
     async def _command(self, line: bytes) -> None:
         if not line.endswith(b"\r\n") and not self._normalizes:
-            self.say(BARE)
+            self.say(replies.BARE)
             return
         line = line.removesuffix(b"\n").removesuffix(b"\r")
         word, argument = commands.verb(line)
         if b"\r" in line or b"\0" in line or (len(line) > _LINE and word != "AUTH"):
-            self.say(TOO_LONG if len(line) > _LINE else UNKNOWN)
+            self.say(replies.TOO_LONG if len(line) > _LINE else replies.UNKNOWN)
             return
         handler = _VERBS.get(word)
         if handler is None:
             if word in _OTHER_PROTOCOLS:
                 raise _Hangup  # somebody's browser is made to talk to us; it gets nothing to show
-            self.say(NOT_HERE if word in _OBSOLETE else UNKNOWN)
+            self.say(replies.NOT_HERE if word in _OBSOLETE else replies.UNKNOWN)
             return
         if word in _JUNK:
             self.visit.junk += 1
             if self.visit.junk > self.server.settings.junk_commands:
-                raise _Hangup(JUNK)
+                raise _Hangup(replies.JUNK)
         try:
             await handler(self, argument or None)
         except Refused as refused:
@@ -234,7 +186,7 @@ class Edge(SMTP):
             _log.error("smtp: %s", error)
         else:
             _log.exception("smtp session of %s", self.visit.client, exc_info=error)
-        return str(OURS)
+        return str(replies.OURS)
 
     @property
     def _normalizes(self) -> bool:
@@ -284,9 +236,9 @@ class Edge(SMTP):
         if lmtp != (self._service == "lmtp"):
             self.say(Reply(500, "5.5.1", "This is LMTP: use LHLO" if not lmtp else "This is not LMTP: use EHLO"))
         elif name is None:
-            self.say(NAME_NEEDED)
+            self.say(replies.NAME_NEEDED)
         elif len(name) > 255 or not (name.isascii() and name.isprintable()):
-            self.say(BAD_NAME)
+            self.say(replies.BAD_NAME)
         else:
             self.visit.reset()
             self.visit.helo, self.visit.extended = name, extended
@@ -319,85 +271,38 @@ class Edge(SMTP):
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         context = self.server.tls
         if arg:
-            self.say(NO_ARGUMENT)
+            self.say(replies.NO_ARGUMENT)
         elif self.visit.tls:
-            self.say(TLS_ALREADY)
+            self.say(replies.TLS_ALREADY)
         elif context is None:
-            self.say(TLS_NOT)
+            self.say(replies.TLS_NOT)
         elif self.channel.pending:
             raise _Hangup  # somebody put commands behind STARTTLS, in the clear (sec-S04)
         else:
-            self.say(READY_FOR_TLS)
-            self.busy = True    # the handshake has a deadline of its own
+            self.say(replies.READY_FOR_TLS)
+            self.channel.busy = True    # the handshake has a deadline of its own
             try:
                 await self.channel.start_tls(context, self)
             finally:
-                self.busy = False
+                self.channel.busy = False
             self.visit.restart(tls_of(self.channel.transport))
 
     @syntax("AUTH mechanism [initial-response]")
     async def smtp_AUTH(self, arg: str | None) -> None:
-        refusal = self._auth_refusal()
+        refusal = login.refusal(self.visit)
         if refusal:
             self.say(refusal)
             return
-        words = (arg or "").split()
-        mechanism = words[0].upper() if words else ""
-        if mechanism not in sasl.MECHANISMS or len(words) > 2:
-            self.say(AUTH_UNKNOWN)
-            return
         try:
-            credentials = await self._credentials(mechanism, words[1].encode() if len(words) == 2 else None)
-        except (PeerError, UnicodeEncodeError):
-            self.say(AUTH_MALFORMED)
+            credentials = await login.credentials(self.channel, arg or "")
+        except Refused as refused:
+            self.say(refused.reply)
             return
-        if credentials is None:
-            self.say(AUTH_CANCELLED)
-            return
-        await self._log_in(credentials)
-
-    def _auth_refusal(self) -> Reply | None:
-        visit = self.visit
-        if not visit.submits:
-            return AUTH_NOT
-        if not visit.extended:
-            return HELO_FIRST
-        if not visit.tls and not visit.trusted:
-            return AUTH_TLS
-        if visit.account is not None:
-            return AUTH_ALREADY
-        return AUTH_NOT_NOW if visit.transaction is not None else None
-
-    async def _credentials(self, mechanism: str, response: bytes | None) -> sasl.Credentials | None:
-        """None: the client changed its mind."""
-        exchange = sasl.Exchange(mechanism)
-        step = exchange.step(response)
-        while isinstance(step, bytes):
-            self.channel.write(b"334 " + step + b"\r\n")
-            line = (await self.channel.line(sasl.LINE_LIMIT)).rstrip(b"\r\n")
-            if line == b"*":
-                return None
-            step = exchange.step(line)
-        return step
-
-    async def _log_in(self, credentials: sasl.Credentials) -> None:
-        visit = self.visit
-        self.busy = True
+        self.channel.busy = True    # a password takes its time
         try:
-            account = None
-            if not credentials.identity:
-                account = await self.server.login(credentials.login, credentials.password, "smtp", visit.client)
-        except StoreError as error:
-            _log.error("smtp: login: %s", error)
-            self.say(AUTH_TROUBLE)
-            return
+            self.say(await login.log_in(self.server.login, self.visit, credentials))
         finally:
-            self.busy = False
-        if account is None:
-            self.say(AUTH_WRONG)
-            return
-        visit.account, visit.login = account, credentials.login
-        self.say(LOGGED_IN)
+            self.channel.busy = False
 
     # --- a message ---
 
@@ -405,10 +310,10 @@ class Edge(SMTP):
     async def smtp_MAIL(self, arg: str | None) -> None:
         visit, server = self.visit, self.server
         if visit.helo is None:
-            self.say(HELO_FIRST)
+            self.say(replies.HELO_FIRST)
             return
         if visit.transaction is not None:
-            self.say(MAIL_TWICE)
+            self.say(replies.MAIL_TWICE)
             return
         try:
             mail = commands.mail(arg or "", domain=server.domain if visit.may_relay else "")
@@ -421,14 +326,14 @@ class Edge(SMTP):
             visit.transaction = Transaction(mail.sender, mail.size, mail.body, mail.smtputf8)
         else:
             self._note("sender", refusal, mail.sender)
-        self.say(refusal or SENDER_OK)
+        self.say(refusal or replies.SENDER_OK)
 
     @syntax("RCPT TO: <address>")
     async def smtp_RCPT(self, arg: str | None) -> None:
         visit, server = self.visit, self.server
         transaction = visit.transaction
         if transaction is None:
-            self.say(MAIL_FIRST)
+            self.say(replies.MAIL_FIRST)
             return
         try:
             recipient = commands.rcpt(arg or "", utf8=transaction.smtputf8, domain=server.domain)
@@ -440,7 +345,7 @@ class Edge(SMTP):
         refusal = policy.judge(policy.RCPT, policy.Question(visit, server.settings, server.tables, recipient))
         if refusal is None:
             transaction.recipients.append(recipient)
-            self.say(RECIPIENT_OK)
+            self.say(replies.RECIPIENT_OK)
             return
         self._note("recipient", refusal, recipient)
         errors = visit.errors
@@ -463,11 +368,11 @@ class Edge(SMTP):
     async def smtp_DATA(self, arg: str | None) -> None:
         transaction = self.visit.transaction
         if arg:
-            self.say(NO_ARGUMENT)
+            self.say(replies.NO_ARGUMENT)
         elif transaction is None:
-            self.say(MAIL_FIRST)
+            self.say(replies.MAIL_FIRST)
         elif not transaction.recipients:
-            self.say(NO_RECIPIENTS)
+            self.say(replies.NO_RECIPIENTS)
         else:
             try:
                 await self._transfer(transaction)
@@ -475,116 +380,31 @@ class Edge(SMTP):
                 self.visit.reset()
 
     async def _transfer(self, transaction: Transaction) -> None:
-        visit, door = self.visit, self.server.door
-        queue_id = door.ids.new()
-        envelope = Envelope(
-            id=queue_id,
-            key=queue_id,
-            sender=transaction.sender,
-            recipients=recipients(transaction.recipients),
-            origin=visit.origin,
-            received_at=door.clock.now(),
-            body="8BITMIME" if transaction.body == "8BITMIME" else "",
-            smtputf8=transaction.smtputf8,
-        )
-        entry = door.open(envelope, fix=header_fix(visit, self.server.tables, self.server.hostname))
-        self.say(GO_AHEAD)
+        transfer = Transfer(self.server, self.channel, self.visit, normalize=self._normalizes)
+        entry = transfer.begin(transaction)
+        self.say(replies.GO_AHEAD)
         try:
-            reply = await self._receive(entry)
-        except (Gone, Expired, _Hangup):
-            raise
-        except Exception as error:
-            await self.handle_exception(error)
-            raise _Hangup(BROKEN_OFF) from error
-        if reply is None:
-            reply = await self._commit(entry, queue_id)
+            reply = await transfer.run(entry)
+        except Refused as refused:
+            raise _Hangup(refused.reply) from refused
         if not reply.positive:
             self._note("message", reply, transaction.sender)
         for _ in transaction.recipients if self._service == "lmtp" else (None,):
             self.say(reply)
-        if reply is BROKEN:
+        if reply is replies.BROKEN:
             raise _Hangup
 
-    async def _receive(self, entry: Entry) -> Reply | None:
-        """Read to the final dot; None if the door took every byte, else the refusal. What is refused is read on, up
-        to as much again as a message may have."""
-        decoder = Decoder(normalize=self._normalizes)
-        refusal: Reply | None = None
-        large = False
-        self.data_since, self.data_from = self.loop.time(), self.channel.received
-        try:
-            while True:
-                body, finished, rest = decoder.feed(await self.channel.data())
-                if refusal is None and body:
-                    refusal = await self._feed(entry, body)
-                    if entry.large and not large:
-                        large, refusal = True, refusal or self.server.begin_large()
-                if finished:
-                    self.channel.put_back(rest)
-                    break
-                if decoder.size > 2 * self.server.settings.message_size:
-                    raise _Hangup(refusal or TOO_BIG)
-            if (decoder.broken and not self._normalizes) or decoder.endless:
-                refusal = BROKEN
-        except Exception:
-            # Never back to commands from here: the rest of the message would be read as such.
-            entry.abort()
-            raise
-        finally:
-            self.data_since = 0.0
-            if large:
-                self.server.end_large()
-        if refusal:
-            entry.abort()
-        return refusal
-
-    async def _feed(self, entry: Entry, body: bytes) -> Reply | None:
-        try:
-            if entry.large:
-                await self.loop.run_in_executor(self.server.threads, entry.feed, body)
-            else:
-                entry.feed(body)
-        except Refused as refused:
-            return refused.reply
-        except StoreError as error:
-            _log.error("smtp: %s", error)
-            return NO_ROOM if isinstance(error, DiskFull) else OURS
-        except Exception:
-            _log.exception("smtp session of %s", self.visit.client)
-            return OURS
-        return None
-
-    async def _commit(self, entry: Entry, queue_id: str) -> Reply:
-        """The only place that says yes to a message."""
-        self.busy = True
-        try:
-            await self.server.landing.wait(entry.commit())
-        except Refused as refused:
-            entry.abort()
-            return refused.reply
-        except DiskFull as error:
-            _log.error("smtp: %s", error)
-            return NO_ROOM
-        except StoreError as error:
-            _log.error("smtp: %s", error)
-            return OURS
-        finally:
-            self.busy = False
-        visit = self.visit
-        visit.messages += 1
-        visit.errors = visit.junk = 0
-        return Reply(250, "2.0.0", f"OK queued as {queue_id}")
 
     # --- the rest ---
 
     @syntax("RSET")
     async def smtp_RSET(self, arg: str | None) -> None:
         self.visit.reset()
-        self.say(NO_ARGUMENT if arg else OK)
+        self.say(replies.NO_ARGUMENT if arg else replies.OK)
 
     @syntax("NOOP [ignored]")
     async def smtp_NOOP(self, arg: str | None) -> None:
-        self.say(OK)
+        self.say(replies.OK)
 
     @syntax("QUIT")
     async def smtp_QUIT(self, arg: str | None) -> None:
@@ -593,7 +413,7 @@ class Edge(SMTP):
     @syntax("VRFY address")
     async def smtp_VRFY(self, arg: str | None) -> None:
         """Always the same: it is no way to collect addresses (sec-S16)."""
-        self.say(VERIFY if arg else Reply(501, "5.5.4", "Syntax: VRFY address"))
+        self.say(replies.VERIFY if arg else Reply(501, "5.5.4", "Syntax: VRFY address"))
 
     @syntax("EXPN list")
     async def smtp_EXPN(self, arg: str | None) -> None:

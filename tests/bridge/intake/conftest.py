@@ -47,7 +47,7 @@ def resolve(address: str) -> tuple[Route, ...]:
     if local == "trouble":
         raise StoreError("tables are not readable")
     if local == "later":
-        return (Route(Kind.DEFER, address, ""),)
+        return (Route(Kind.DEFER, address, "", reply=Reply(451, "4.3.0", "Alias file is not readable")),)
     if local == "bug":
         raise ZeroDivisionError
     if local == "alias" and domain == "example.org":
