@@ -14,10 +14,12 @@ from hashlib import blake2b
 from sqlite3 import Connection
 from typing import Any
 
+from bridge.model.errors import StoreError
 from bridge.store import body, reconcile
 from bridge.store.home import Home, current
 from bridge.store.index import CONTENT_TABLES
 from bridge.store.mail import Column, Fields, Folder, Ranges
+from bridge.store.maildir import Dirs
 from bridge.wire import dates, headers, lines, mime, structure
 
 CHUNK = 500             # rows of one chunk
@@ -228,22 +230,31 @@ def each(
     lost: list[int] = []
     with home.folder_dirs(folder.name) as dirs:
         for message in messages:
-            try:
-                if head:
-                    yield message, body.read_head(dirs, message.name, message.info)
-                else:
-                    yield message, body.read_file(dirs, message.name, message.info, message.size)
-            except FileNotFoundError:
+            data = _read(home, dirs, message, head)
+            if data is None:
                 lost.append(message.uid)
+            else:
+                yield message, data
     if not lost:
         return
     reconcile.refresh(home, folder.name, force=True)
     with home.folder_dirs(folder.name) as dirs:
         for message in locate(home, folder, lost):
-            try:
-                yield message, body.read_file(dirs, message.name, message.info, message.size)
-            except FileNotFoundError:
-                continue
+            data = _read(home, dirs, message, head)
+            if data is not None:
+                yield message, data
+
+
+def _read(home: Home, dirs: Dirs, message: Message, head: bool) -> bytes | None:
+    """The bytes of a message, None where the file isn't where we think."""
+    try:
+        if head:
+            return body.read_head(dirs, message.name, message.info)
+        return body.read_file(dirs, message.name, message.info, message.size)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{home.path}, {message.name}: {error}") from error
 
 
 # ---- describing

@@ -105,8 +105,6 @@ def delete(home: Home, name: str) -> None:
                 _set_use(home, name, "")
         with home.root() as root:
             maildir.remove_tree(root, doomed)
-    except FileNotFoundError:
-        raise NoSuchFolder(name) from None
     except OSError as error:
         raise StoreError(f"{home.path}, {name}: {error}") from error
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bridge.config.store import Store
 from bridge.model.clock import Clock
+from bridge.model.errors import StoreError
 from bridge.store import files, maildir
 from bridge.store.index import Index
 from bridge.store.mail import Folder, FolderGone, NoSuchFolder
@@ -99,17 +100,25 @@ class Home:
         try:
             yield lent.dirs
         finally:
-            with self._lock:
-                lent.users -= 1
-                if lent.stale and not lent.users:
-                    lent.dirs.close()
+            self._return(lent)
+
+    def _return(self, lent: _Lent) -> None:
+        with self._lock:
+            lent.users -= 1
+            if lent.stale and not lent.users:
+                lent.dirs.close()
 
     def _lend(self, directory: str) -> _Lent:
         with self._lock:
             lent = self._open.get(directory)
             if lent is None or not self._current(directory, lent):
                 self._drop(directory)
-                lent = _Lent(self._opened(directory))
+                try:
+                    lent = _Lent(self._opened(directory))
+                except FileNotFoundError:
+                    raise
+                except OSError as error:
+                    raise StoreError(f"{self.path}, {directory}: {error}") from error
                 self._open[directory] = lent
                 self._drop_surplus(directory)
             lent.users += 1
@@ -181,14 +190,13 @@ class Home:
     def folder_dirs(self, name: str) -> Iterator[maildir.Dirs]:
         """The opened directories of a folder by its name; NoSuchFolder."""
         try:
-            with self.dirs(maildir.directory_of(name)) as dirs:
-                yield dirs
-                return
+            lent = self._lend(maildir.directory_of(name))
         except FileNotFoundError:
-            directory = self.directory(name)
-        with self.dirs(directory) as dirs:
-            yield dirs
-
+            lent = self._lend(self.directory(name))
+        try:
+            yield lent.dirs
+        finally:
+            self._return(lent)
 
     @contextmanager
     def own_change(self, row: FolderRow, dirs: maildir.Dirs) -> Iterator[None]:

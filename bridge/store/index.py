@@ -175,6 +175,8 @@ class Index:
             try:
                 self.fresh()
                 yield
+            except OSError as error:
+                raise self._trouble(error) from error
             finally:
                 self._held = False
                 self._lock.release()
