@@ -12,7 +12,7 @@ from bridge.config.smtp import Smtp
 from bridge.intake.session import Account, Visit
 from bridge.model.address import fold, fold_domain, split
 from bridge.model.reply import Reply
-from bridge.route.resolver import Route, verdict
+from bridge.route.resolver import Kind, Route, verdict
 
 RELAYING_DENIED = Reply(554, "5.7.1", "Relaying denied")
 UNKNOWN_USER = Reply(550, "5.1.1", "No such user here")
@@ -81,6 +81,19 @@ def no_open_relay(asked: Question) -> Reply | None:
     return RELAYING_DENIED
 
 
+def no_sender_routing(asked: Question) -> Reply | None:
+    """`a%elsewhere@backup.example`: a host that we relay for might follow the route; strangers don't send it through
+    us. For domains that end here such a name is only a strange name."""
+    local = split(asked.address)[0]
+    if asked.visit.may_relay or not any(sign in local for sign in "@%!"):
+        return None
+    leaves = any(
+        route.kind is Kind.REMOTE and fold(route.address) == fold(asked.address)
+        for route in asked.tables.resolve(asked.address)
+    )
+    return RELAYING_DENIED if leaves else None
+
+
 def recipient_exists(asked: Question) -> Reply | None:
     """Ask the resolver: open if any of its routes is."""
     routes = asked.tables.resolve(asked.address)
@@ -88,7 +101,7 @@ def recipient_exists(asked: Question) -> Reply | None:
 
 
 MAIL: tuple[Rule, ...] = (needs_tls, needs_login, sender_belongs_to_login)
-RCPT: tuple[Rule, ...] = (not_too_many, no_open_relay, recipient_exists)
+RCPT: tuple[Rule, ...] = (not_too_many, no_open_relay, no_sender_routing, recipient_exists)
 
 
 def judge(rules: tuple[Rule, ...], asked: Question) -> Reply | None:

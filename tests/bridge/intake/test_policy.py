@@ -3,13 +3,19 @@ from dataclasses import dataclass
 
 import pytest
 
+from bridge.config.mail import Mail
 from bridge.config.smtp import Smtp
 from bridge.intake import policy
 from bridge.intake.listener import _group
 from bridge.intake.policy import MAIL, RCPT, Question, Tables, judge
 from bridge.intake.session import Service, Transaction, Visit
+from bridge.model.address import split
+from bridge.model.errors import PeerError
 from bridge.model.reply import Reply
-from bridge.route.resolver import Kind, Route
+from bridge.route import tables
+from bridge.route.resolver import Kind, Route, resolve
+from bridge.wire.smtp.commands import rcpt
+from tests.bridge.intake.forms import FORMS
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,8 @@ def question(
 ) -> Question:
     visit = Visit(service, "192.0.2.1", trusted, helo="x", **changes)  # type: ignore[arg-type]
     visit.transaction = Transaction("a@example.com")
-    tables = Tables({"example.org", "xn--pea-8ma.example"}.__contains__, lambda address: routes)
-    return Question(visit, Smtp(), tables, address)
+    asked = Tables({"example.org", "xn--pea-8ma.example"}.__contains__, lambda address: routes)
+    return Question(visit, Smtp(), asked, address)
 
 
 GOOD = Route(Kind.MAILBOX, "u@example.org", "u@example.org")
@@ -33,7 +39,8 @@ LATER = Route(Kind.DEFER, "u@example.org", "", reply=Reply(451, "4.3.0", "later"
 
 def test_order_is_visible() -> None:
     assert [rule.__name__ for rule in MAIL] == ["needs_tls", "needs_login", "sender_belongs_to_login"]
-    assert [rule.__name__ for rule in RCPT] == ["not_too_many", "no_open_relay", "recipient_exists"]
+    names = ["not_too_many", "no_open_relay", "no_sender_routing", "recipient_exists"]
+    assert [rule.__name__ for rule in RCPT] == names
 
 
 @pytest.mark.parametrize(
@@ -58,6 +65,27 @@ def test_relay_is_decided_before_anything_is_resolved() -> None:
     assert judge(RCPT, question("u@example.net", GOOD, account=Somebody())) is None
     assert judge(RCPT, question("u@example.net", GOOD, trusted=True, service="lmtp")) == policy.RELAYING_DENIED
     assert judge(RCPT, question("u@Peña.example", GOOD)) is None
+
+
+REAL = tables.Tables(
+    Mail(domains=("example.org",), relay_domains=("backup.example",)),
+    {"example.org": tables.Domain.LOCAL, "backup.example": tables.Domain.RELAY},
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("served", ["example.org", "backup.example"])
+def test_sec_s08_with_the_real_resolver(form: str, served: str) -> None:
+    """Nothing that a stranger may hand over leaves for a domain that isn't ours, nor by a route through a relay."""
+    try:
+        address = rcpt(f"TO:<{form.replace('example.org', served)}>", utf8=False, domain="example.org")
+    except PeerError:
+        return
+    asked = Tables(REAL.serves, lambda name: resolve(name, REAL))
+    stranger = Visit("smtp", "192.0.2.1", False, helo="x", transaction=Transaction("a@example.com"))
+    if judge(RCPT, Question(stranger, Smtp(), asked, address)) is None:
+        assert (address.count("@"), split(address)[1]) == (1, "backup.example")
+        assert not set("%!") & set(address)
 
 
 def test_who_may_submit() -> None:
