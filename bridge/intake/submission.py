@@ -12,8 +12,8 @@ from bridge.model.address import BadAddress, mailbox
 from bridge.model.envelope import Envelope
 from bridge.model.errors import Refused
 from bridge.model.reply import Reply
+from bridge.queue.enter import date
 from bridge.wire import addresses, fixes
-from bridge.wire.trace import date
 
 FROM_NOT_YOURS = Reply(550, "5.7.1", "The From address of the message does not belong to this login")
 SEVERAL_FROM = Reply(550, "5.7.1", "The message has more than one From, or one that cannot be read")

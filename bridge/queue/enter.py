@@ -9,10 +9,12 @@ Memory: a header block of at most `header_size`, a small message, or one chunk. 
 import logging
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bridge.model.clock import SYSTEM, Clock, Ids
 from bridge.model.envelope import Envelope
@@ -21,6 +23,7 @@ from bridge.model.reply import Reply
 from bridge.store.spool import Draft, Spool, Spooled
 from bridge.watch.trace import Journal
 from bridge.wire import dots
+from bridge.wire.dates import rfc5322
 from bridge.wire.trace import received
 
 TOO_BIG = Reply(552, "5.3.4", "Message is larger than this server accepts")
@@ -216,8 +219,14 @@ class Entry:
             queue_id=envelope.id,
             recipient=envelope.recipients[0].address if len(envelope.recipients) == 1 else "",
             tls=origin.tls,
-            when=envelope.received_at,
+            date=date(int(envelope.received_at)),
         )
+
+
+@lru_cache(maxsize=64)
+def date(seconds: int) -> str:
+    """A header's date, in the zone of this machine."""
+    return rfc5322(seconds, time.localtime(seconds).tm_gmtoff // 60)
 
 
 def pooled(source: Callable[[int], bytes] = os.urandom) -> Callable[[int], bytes]:
@@ -248,4 +257,4 @@ def _header_end(block: bytes) -> int:
     return found.end() if found else 0
 
 
-__all__ = ["DiskFull", "Door", "Entry", "Fix", "Limits", "Refused", "StoreError"]
+__all__ = ["DiskFull", "Door", "Entry", "Fix", "Limits", "Refused", "StoreError", "date", "pooled"]

@@ -1,22 +1,12 @@
-"""The trace header that every message gets at the door, and the date form of mail headers.
+"""The trace header that every message gets at the door.
 
 Promises: one folded `Received` field, only printable ASCII whatever the peer called itself (sec-S19), at most one
 recipient in it (never a second one: that would leak Bcc), no software version. RFC 5321 4.4, RFC 5322 3.3, RFC 3848.
 """
 import re
-import time
-from functools import lru_cache
-
-from bridge.wire.dates import rfc5322
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?\Z|\[[A-Za-z0-9.:]{1,64}\]\Z")
 _NOT_PLAIN = re.compile(r"[^!-'*-\[\]-~]")  # anything but printable ASCII without parentheses and backslash
-
-
-@lru_cache(maxsize=64)
-def date(seconds: int) -> str:
-    """RFC 5322 date in local time: `Sun, 22 Nov 2026 09:15:01 +0100`."""
-    return rfc5322(seconds, time.localtime(seconds).tm_gmtoff // 60)
 
 
 def plain(text: str, limit: int = 255) -> str:
@@ -33,7 +23,7 @@ def received(
     queue_id: str,
     recipient: str,
     tls: str,
-    when: float,
+    date: str,
 ) -> bytes:
     """The `Received` field. `recipient`: "" where there are several; `client`: an address or the name of a source."""
     if not helo:
@@ -48,7 +38,7 @@ def received(
     lines.append(f"\tby {hostname} with {protocol} id {queue_id}")
     if recipient and recipient.isascii() and "\\" not in recipient and '"' not in recipient:
         lines.append(f"\tfor <{plain(recipient, 320)}>")
-    return ("\r\n".join(lines) + f"; {date(int(when))}\r\n").encode("ascii", "replace")
+    return ("\r\n".join(lines) + f"; {date}\r\n").encode("ascii", "replace")
 
 
 def _address(client: str) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.model.clock import Clock
 from bridge.model.envelope import Envelope, Origin, Recipient
 from bridge.model.errors import DiskFull, Refused, StoreError
-from bridge.queue.enter import DEGRADED, HEADER_TOO_BIG, LOOP, NO_ROOM, TOO_BIG, Door, Limits, pooled
+from bridge.queue.enter import DEGRADED, HEADER_TOO_BIG, LOOP, NO_ROOM, TOO_BIG, Door, Limits, date, pooled
 from bridge.store import failpoints
 from bridge.store.spool import Spool, Spooled
 from bridge.watch.trace import Journal
@@ -207,6 +208,11 @@ def test_child_messages_name_parent_and_key_in_the_journal(desk: Desk) -> None:
     envelope = replace(desk.envelope(), parent="P", key="list:x:P")
     desk.door.accept(envelope, b"A: b\r\n\r\n")
     assert (desk.lines[0]["parent"], desk.lines[0]["key"]) == ("P", "list:x:P")
+
+
+def test_date_is_the_same_moment() -> None:
+    for when in (0, 1_700_000_000, 4_000_000_000):
+        assert parsedate_to_datetime(date(when)).timestamp() == when
 
 
 def test_pooled_randomness_is_given_out_once() -> None:

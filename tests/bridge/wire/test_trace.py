@@ -1,12 +1,11 @@
 """S24 and sec-S19: the Received field is ours, whatever the peer calls itself."""
 import re
-from email.utils import parsedate_to_datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.wire.trace import date, received
+from bridge.wire.trace import received
 
 SHAPE = re.compile(
     rb"Received: from [!-~]+ [^\r\n]*\r\n(?:\t\(using [^\r\n]*\)\r\n)?"
@@ -20,7 +19,7 @@ PARTS = {
     "queue_id": "0SGDHN111ZFGEH03",
     "recipient": "u@example.org",
     "tls": "TLSv1.3 X",
-    "when": 1_700_000_000.9,
+    "date": "Tue, 14 Nov 2023 22:13:20 +0000",
 }
 
 
@@ -31,7 +30,7 @@ def test_the_whole_field() -> None:
         b"\t(using TLSv1.3 X)",
         b"\tby mx.example.org with ESMTPS id 0SGDHN111ZFGEH03",
     ]
-    assert lines[3].startswith(b"\tfor <u@example.org>; Tue, 14 Nov 2023 ")
+    assert lines[3] == b"\tfor <u@example.org>; Tue, 14 Nov 2023 22:13:20 +0000"
 
 
 @pytest.mark.parametrize(
@@ -53,8 +52,3 @@ def test_who_it_came_from(change: dict[str, str], first: bytes) -> None:
 def test_sec_s19_nothing_can_be_injected(helo: str, recipient: str, tls: str) -> None:
     field = received(**{**PARTS, "helo": "x" + helo, "recipient": recipient, "tls": tls})  # type: ignore[arg-type]
     assert SHAPE.match(field), field
-
-
-def test_date_is_the_same_moment() -> None:
-    for when in (0, 1_700_000_000, 4_000_000_000):
-        assert parsedate_to_datetime(date(when)).timestamp() == when
