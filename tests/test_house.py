@@ -78,7 +78,7 @@ def test_nothing_unfinished_and_no_machine_paths() -> None:
 def test_only_the_store_opens_files_and_databases() -> None:
     """Floors below `store` and beside it go through it (`config.load` and the command line read what people name)."""
     opener = re.compile(
-        r"(?<![\w.])open\(|\bos\.(?:open|rename|replace|unlink|link|fsync|fdatasync)\(|sqlite3\.connect"
+        r"(?<![\w.])(?<!def )open\(|\bos\.(?:open|rename|replace|unlink|link|fsync|fdatasync)\(|sqlite3\.connect"
     )
     allowed = (
         "bridge/store/",
