@@ -15,7 +15,7 @@ import json
 import re
 import shlex
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -127,7 +127,7 @@ class _Walk:
     """One expansion: a queue of steps, never a recursion."""
 
     def __init__(self, tables: Tables, keep_sender: bool) -> None:
-        self._tables, self._keep_sender = tables, keep_sender
+        self._tables, self._keep_sender, self._primary = tables, keep_sender, tables.primary
         self._waiting: deque[_Step] = deque()
         self._expanded: set[str] = set()
         self._found: dict[tuple[Kind, str, str], Route] = {}
@@ -158,7 +158,7 @@ class _Walk:
         if not local:
             self._end(step, Kind.REFUSE, "", NO_ADDRESS)
             return
-        domain = domain or tables.primary
+        domain = domain or self._primary
         kind = tables.domains.get(domain)
         if kind is None or kind is Domain.RELAY:
             self._end(step, Kind.REMOTE, next_hop(domain, tables))
@@ -208,7 +208,7 @@ class _Walk:
         """The address that the bounces of an alias go to, if it has an owner."""
         local, domain = split(name)
         owner = f"owner-{local}"
-        for key, address in ((f"{owner}@{domain}", f"{owner}@{domain}"), (owner, f"{owner}@{self._tables.primary}")):
+        for key, address in ((f"{owner}@{domain}", f"{owner}@{domain}"), (owner, f"{owner}@{self._primary}")):
             if key in self._tables.aliases:
                 return address
         return None
@@ -216,7 +216,7 @@ class _Walk:
     def _target(self, step: _Step, target: Target, alias: Alias) -> None:
         form, value = target.form, target.value
         if form is Form.ADDRESS or form is Form.MAILBOX:
-            text = value if "@" in value else f"{value}@{self._tables.primary}"
+            text = value if "@" in value else f"{value}@{self._primary}"
             why = (*step.why, value)
             self._waiting.append(_Step(text, step.above, why, step.sender, form is Form.MAILBOX))
         elif form is Form.INCLUDE:
@@ -287,7 +287,7 @@ class _Walk:
         tables = self._tables
         person = tables.settings.postmaster
         if person and f"role {role}" not in step.above:
-            text = person if "@" in person else f"{person}@{tables.primary}"
+            text = person if "@" in person else f"{person}@{self._primary}"
             why = (*step.why, f"{role} is {person} (mail.postmaster)")
             self._waiting.append(_Step(text, (*step.above, f"role {role}"), why, step.sender))
             return
@@ -299,7 +299,7 @@ class _Walk:
 
     def _end(self, step: _Step, kind: Kind, target: str, reply: Reply | None = None) -> None:
         """One route; a second one that means the same is dropped."""
-        address = step.address if "@" in step.address else f"{step.address}@{self._tables.primary}"
+        address = step.address if "@" in step.address else f"{step.address}@{self._primary}"
         same = target if kind in (Kind.MAILBOX, Kind.PROGRAM, Kind.FILE, Kind.DISCARD) else fold(address)
         self._found.setdefault((kind, same, target), Route(kind, address, target, step.sender, step.why, reply))
 
@@ -327,12 +327,12 @@ def _said(step: _Step, text: str) -> _Step:
     return _Step(step.address, step.above, (*step.why, text), step.sender)
 
 
-def _names(local: str, delimiters: str) -> Iterator[str]:
+def _names(local: str, delimiters: str) -> Sequence[str]:
     """The local part, then shorter ones in front of each delimiter, longest first."""
-    yield local
+    if not any(char in local for char in delimiters):
+        return (local,)
     places = [place for place, char in enumerate(local) if char in delimiters and place]
-    for place in reversed(places[:8]):
-        yield local[:place]
+    return local, *(local[:place] for place in reversed(places[:8]))
 
 
 def _keys(local: str, domain: str, kind: Domain) -> tuple[str, ...]:
@@ -344,8 +344,8 @@ def _list_of(local: str, domain: str, kind: Domain, tables: Tables) -> str:
     """The route target of a list address, or ""."""
     if not tables.lists:
         return ""
-    found = _LIST.fullmatch(local)
-    for name, verb in ((local, "post"), (found[1], found[2] or "post") if found else ("", "")):
+    found = _LIST.fullmatch(local) if "-" in local or "+" in local else None
+    for name, verb in ((local, "post"), (found[1], found[2] or "post")) if found else ((local, "post"),):
         host = tables.lists.get(name)
         if host is not None and (host == domain or kind is tables.domains.get(host) is Domain.LOCAL):
             return f"{name}:{verb}"
