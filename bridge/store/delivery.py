@@ -268,7 +268,8 @@ class _Folder:
     def has(self, stem: str) -> bool:
         """Is there a file of this stem in new/ or cur/? The listing serves a whole batch."""
         if self._names is None:
-            self._names = {name.partition(",")[0] for name in (*os.listdir(self.new), *os.listdir(self.cur))}
+            names = (*files.names_in(self.new), *files.names_in(self.cur))
+            self._names = {name.partition(",")[0] for name in names}
         return stem in self._names
 
     def _close(self) -> None:

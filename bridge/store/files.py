@@ -67,6 +67,16 @@ def open_folder(name: Name, *, folder: int | None = None) -> int:
     return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
 
 
+def names_in(folder: int) -> list[str]:
+    """Every name in the folder. Opened anew: listings of one descriptor, in other threads or after a fork, share their
+    position, and each would see only a part."""
+    own = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return os.listdir(own)
+    finally:
+        os.close(own)
+
+
 def write(descriptor: int, data: bytes | memoryview, point: Failpoint) -> None:
     """All of `data`, or an error."""
     with _at(point):

@@ -72,6 +72,7 @@ class QueueDb:
         self._generation_file = generation
         self.database = Database(url, point=_COMMIT)
         self._inode = -1
+        self.closed = False
 
     # --- life
 
@@ -112,6 +113,8 @@ class QueueDb:
             return True
 
     def close(self) -> None:
+        """Commit what waits; from now on everything is a StoreError."""
+        self.closed = True
         self.database.close()
 
     def _set_aside_if_broken(self, now: float) -> bool:
@@ -216,6 +219,16 @@ class QueueDb:
 
         return self.database.write(unit)
 
+    def release(self, ids: Sequence[int]) -> "Future[None]":
+        """Give leased recipients back untried."""
+
+        def unit(connection: Connection) -> None:
+            for some in _slices(ids):
+                mine = (recipient.c.state == LEASED) & recipient.c.id.in_(some)
+                connection.execute(recipient.update().where(mine).values(state=PENDING, lease_boot=""))
+
+        return self.database.write(unit)
+
     def record(self, changes: Sequence[Change], now: float) -> "Future[list[str]]":
         """Results of attempts. The answer names the messages that have no recipient left: done."""
 
@@ -227,12 +240,13 @@ class QueueDb:
 
         return self.database.write(unit)
 
-    def reroute(self, old: Sequence[Row], new: Sequence[Row]) -> "Future[None]":
-        """Other recipients in the place of these, which were looked up again."""
+    def reroute(self, old: Sequence[Row], new: Sequence[Row], now: float) -> "Future[list[str]]":
+        """Other recipients in the place of these, which were looked up again; names messages that have none left."""
 
-        def unit(connection: Connection) -> None:
+        def unit(connection: Connection) -> list[str]:
             DELETE_RECIPIENT.run(connection, [(row.id,) for row in old])
             INSERT_RECIPIENT.run(connection, [_leased(row, "", 0.0) for row in new])
+            return close_finished(connection, {row.message for row in old}, now)
 
         return self.database.write(unit)
 
@@ -272,10 +286,11 @@ class QueueDb:
         """The wall clock jumped by so much: what was to come is as far ahead as before (D-9, P29)."""
 
         def unit(connection: Connection) -> None:
-            connection.execute(recipient.update().values(next_try=recipient.c.next_try + seconds))
+            later = {"next_try": recipient.c.next_try + seconds, "expires_at": recipient.c.expires_at + seconds}
+            connection.execute(recipient.update().values(later))
             _clamp(connection, now, longest)
-            later = {"expires_at": message.c.expires_at + seconds, "warn_at": message.c.warn_at + seconds}
-            connection.execute(message.update().where(message.c.state == OPEN).values(later))
+            warn_at = message.c.warn_at + seconds
+            connection.execute(message.update().where(message.c.warn_at.is_not(None)).values(warn_at=warn_at))
 
         return self.database.write(unit)
 

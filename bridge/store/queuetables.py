@@ -37,7 +37,6 @@ message = sa.Table(
     Column("priority", SmallInteger, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("changed_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
     Column("warn_at", Float),                            # NULL: no delay warning, or it went out
     Column("reports", Integer, nullable=False),          # failure reports begun
     sqlite_with_rowid=False,
@@ -68,6 +67,7 @@ recipient = sa.Table(
     Column("next_try", Float, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("priority", SmallInteger, nullable=False),
+    Column("expires_at", Float, nullable=False),
     Column("code", Integer, nullable=False),             # last reply
     Column("enhanced", String(16), nullable=False),
     Column("reply", Text, nullable=False),
@@ -101,6 +101,7 @@ class Row(NamedTuple):
     next_try: float
     attempts: int
     priority: int
+    expires_at: float
     code: int = 0
     enhanced: str = ""
     reply: str = ""
@@ -117,7 +118,6 @@ class New(NamedTuple):
     received_at: float
     door: str
     priority: int
-    expires_at: float
     warn_at: float | None
     rows: tuple[Row, ...]
 
@@ -164,10 +164,10 @@ class Hot:
 
 ROW_COLUMNS = [recipient.c[name] for name in Row._fields]
 _LEASE = ("lease_boot", "lease_until", "report")
-_NEW = ("id", "unique_key", "sender", "size", "received_at", "door", "priority", "expires_at", "warn_at")
+_NEW = ("id", "unique_key", "sender", "size", "received_at", "door", "priority", "warn_at")
 _CLOSED = {
     "sender": sa.text("''"), "size": sa.text("0"), "received_at": sa.text("0"), "door": sa.text("''"),
-    "priority": sa.text("0"), "expires_at": sa.text("0"), "reports": sa.text("0"),
+    "priority": sa.text("0"), "reports": sa.text("0"),
 }
 
 

@@ -383,7 +383,7 @@ class Spool:
             os.close(above)
 
     def _list(self, name: str) -> list[str]:
-        return os.listdir(self._folder(name))
+        return files.names_in(self._folder(name))
 
 
 class _translated_but_missing(_translated):

@@ -42,11 +42,11 @@ def open_queue(tmp_path):
 def row(number, message="M1", *, nexthop="", state=PENDING, next_try=NOW, priority=0, kind="remote", attempts=0):
     address = f"u{number}@example.org"
     values = (number, message, address, address, "", "", kind, address, nexthop, "s@example.org")
-    return Row(*values, state, next_try, attempts, priority)
+    return Row(*values, state, next_try, attempts, priority, NOW + 432000)
 
 
 def new(message="M1", *rows, key=None, priority=0):
-    return New(message, key, "s@example.org", 100, NOW, "smtp", priority, NOW + 432000, NOW + 14400, tuple(rows))
+    return New(message, key, "s@example.org", 100, NOW, "smtp", priority, NOW + 14400, tuple(rows))
 
 
 def states(queue):
@@ -120,8 +120,16 @@ def test_leases_of_another_boot_are_void(queue, tmp_path):
 
 def test_rerouted(queue):
     queue.adopt([new("M1", row(1, kind=""))], "boot", NOW).result()
-    queue.reroute(queue.due("", "", NOW, 5), [row(2), row(3)]).result()
+    assert queue.reroute(queue.due("", "", NOW, 5), [row(2), row(3)], NOW).result() == []
     assert set(states(queue)) == {2, 3}
+    assert queue.reroute(queue.due("remote", "", NOW, 5), [], NOW).result() == ["M1"]
+
+
+def test_released_untried(queue):
+    queue.adopt([new("M1", row(1, state=LEASED), row(2, state=HELD))], "boot", NOW).result()
+    queue.release([1, 2]).result()
+    assert states(queue) == {1: PENDING, 2: HELD}
+    assert queue.due("remote", "", NOW, 5)[0].attempts == 0
 
 
 def test_deaths_and_closing(queue):
@@ -140,8 +148,9 @@ def test_clock_shift_and_clamp(queue):
     queue.adopt([new("M1", row(1, next_try=NOW + 100), row(2, next_try=NOW + 10**9))], "boot", NOW).result()
     queue.shift(10**6, NOW + 10**6, 14400).result()
     with queue.database.read() as connection:
-        found = {one.id: one.next_try for one in connection.execute(recipient.select())}
-    assert found == {1: NOW + 10**6 + 100, 2: NOW + 10**6 + 14400}
+        rows = connection.execute(recipient.select()).all()
+    assert {one.id: one.next_try for one in rows} == {1: NOW + 10**6 + 100, 2: NOW + 10**6 + 14400}
+    assert {one.expires_at for one in rows} == {NOW + 10**6 + 432000}
 
 
 def test_sweep_keeps_what_is_open_or_young(queue):

@@ -1,0 +1,142 @@
+"""Who may go now: windows per destination and for all, rest for destinations in trouble, halts by command.
+
+Promises: a slow or dead destination holds at most `per_destination` transactions and never the others (sec-O08);
+destinations take turns; piles that rest or are halted are passed over; a rest ends by itself.
+Pure bookkeeping in memory: times and numbers are passed in, the rows are the queue database's.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from bridge.route.resolver import Kind
+from bridge.store.queuetables import Waiting
+
+Way = tuple[str, str]           # kind, next hop
+
+REST_FIRST, REST_LONGEST = 30.0, 1800.0     # of a destination that is in trouble
+NODE_REST = 5.0                             # of everything that needs our disk, after it failed
+_SLOW = frozenset({Kind.REMOTE.value, Kind.LIST.value, Kind.PROGRAM.value})     # one job each transaction
+_CLASSES = {
+    Kind.REMOTE.value: "outgoing",
+    Kind.LIST.value: "lists",
+    Kind.MAILBOX.value: "local",
+    Kind.FILE.value: "local",
+    Kind.PROGRAM.value: "local",
+}
+HALTS = ("local", "outgoing", "lists", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much at once: recipients in all, transactions in all and to one destination, recipients in each."""
+
+    active: int = 2000
+    transactions: int = 100
+    per_destination: int = 5
+    chunk: int = 50
+
+
+@dataclass(slots=True)
+class _Rest:
+    failures: int = 0
+    until: float = 0.0
+
+
+@dataclass(slots=True)
+class Window:
+    """What is under way. All methods are called from one thread."""
+
+    limits: Limits = field(default_factory=Limits)
+    halted: set[str] = field(default_factory=set)
+    recipients: int = 0
+    transactions: int = 0
+    _ways: dict[Way, int] = field(default_factory=dict)
+    _rests: dict[Way, _Rest] = field(default_factory=dict)
+
+    def free(self, way: Way, now: float) -> int:
+        """How many more transactions may go this way at monotonic time `now`."""
+        if self.recipients >= self.limits.active or self.is_halted(way) or self._resting(way, now):
+            return 0
+        if way[0] not in _SLOW:
+            return 1
+        all_free = self.limits.transactions - self.transactions
+        return max(0, min(all_free, self._room(way) - self._ways.get(way, 0)))
+
+    def _room(self, way: Way) -> int:
+        """A destination that failed lately gets one transaction until it succeeds."""
+        return 1 if way in self._rests else self.limits.per_destination
+
+    def is_halted(self, way: Way) -> bool:
+        kind, nexthop = way
+        halted = self.halted
+        return bool(halted) and ("all" in halted or _CLASSES.get(kind, "") in halted or nexthop.lower() in halted)
+
+    def begin(self, way: Way, recipients: int) -> None:
+        self.recipients += recipients
+        if way[0] in _SLOW:
+            self.transactions += 1
+            self._ways[way] = self._ways.get(way, 0) + 1
+
+    def end(self, way: Way, recipients: int) -> None:
+        self.recipients -= recipients
+        if way[0] in _SLOW:
+            self.transactions -= 1
+            left = self._ways.get(way, 0) - 1
+            if left > 0:
+                self._ways[way] = left
+            else:
+                self._ways.pop(way, None)
+
+    def trouble(self, way: Way, scope: str, now: float) -> None:
+        """A deferral that concerns more than its recipients: spare the destination, or our disk."""
+        if scope == "node":
+            self._rests[(way[0], "*")] = _Rest(1, now + NODE_REST)
+        elif scope == "host":
+            rest = self._rests.setdefault(way, _Rest())
+            if now >= rest.until:       # the transactions that failed together count once
+                rest.failures += 1
+                rest.until = now + min(REST_FIRST * 2 ** min(rest.failures - 1, 10), REST_LONGEST)
+
+    def fine(self, way: Way) -> None:
+        """Something got through."""
+        if self._rests:
+            self._rests.pop(way, None)
+
+    def wake(self) -> None:
+        """An administrator wants everything tried now: no rests."""
+        self._rests.clear()
+
+    def _resting(self, way: Way, now: float) -> bool:
+        if not self._rests:
+            return False
+        return any(rest and now < rest.until for rest in (self._rests.get(way), self._rests.get((way[0], "*"))))
+
+    def choose(self, waiting: Iterable[Waiting], now: float, turn: int) -> list[tuple[Waiting, int]]:
+        """Which piles go now, with how many recipients each; `turn` moves the start on, so that none is always last."""
+        piles = [one for one in waiting if self.free((one.kind, one.nexthop), now)]
+        chosen: list[tuple[Waiting, int]] = []
+        room, slots = self.limits.active - self.recipients, self.limits.transactions - self.transactions
+        for pile in _turned(piles, turn):
+            slow = pile.kind in _SLOW
+            free = self.free((pile.kind, pile.nexthop), now)
+            most = min(free, slots) * self.limits.chunk if slow else self.limits.active
+            take = min(pile.number, most, room)
+            if take <= 0:
+                continue
+            chosen.append((pile, take))
+            room -= take
+            if slow:
+                slots -= min(free, -(-take // self.limits.chunk))
+        return chosen
+
+
+def _turned(piles: list[Waiting], turn: int) -> Sequence[Waiting]:
+    if not piles:
+        return piles
+    start = turn % len(piles)
+    return piles[start:] + piles[:start]
+
+
+def alone(kind: str) -> bool:
+    """Does each job of this kind go as a transaction of its own?"""
+    return kind in _SLOW
