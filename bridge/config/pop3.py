@@ -9,17 +9,12 @@ from bridge.config.define import Problem, setting
 
 @dataclass(frozen=True, slots=True)
 class Pop3:
-    """POP3: who may send passwords how, and what a session does to the mailbox."""
+    """POP3: who may send passwords how, and what a session does to the mailbox (see also store.shared_pop3)."""
 
     plain_from: tuple[str, ...] = setting(
         ("127.0.0.0/8", "::1/128"),
         "Networks from which passwords may come without TLS.",
         es="Redes desde las que se admiten contraseñas sin TLS.",
-    )
-    shared: bool = setting(
-        False,
-        "Several sessions may have the same mailbox open; otherwise the second one is told [IN-USE].",
-        es="Varias sesiones pueden abrir el mismo buzón; si no, la segunda recibe [IN-USE].",
     )
     mark_seen: bool = setting(
         True,

@@ -2,7 +2,7 @@
 
 Promises: small messages are read and written at once, also for a hundred pipelined RETRs, big ones are streamed in
 chunks (sec-I17); nothing is deleted or marked before QUIT, and what QUIT began is finished even if the peer is gone
-(I53, sec-I15); a maildrop has one session at a time unless `shared` says otherwise (I55).
+(I53, sec-I15); a maildrop has one session at a time unless the store says otherwise (I55).
 Fails by: -ERR with [SYS/TEMP] for our own trouble, [IN-USE], [AUTH]; always in order, never with a half answer: a
 message that breaks off in the middle closes the connection.
 RFC 1939, 2449, 3206.
@@ -30,6 +30,7 @@ from bridge.wire.pop3.stuffing import Stuffer, Top, stuffed
 
 SMALL = 64 * 1024         # a message up to here is read in one go
 FLUSH = 64 * 1024         # answers that are collected before they are written
+AHEAD = 64                # sessions of a process that may hold messages which nobody asked for yet
 _log = logging.getLogger(__name__)
 
 Check = Callable[[str, str, str, str], Awaitable[Any]]
@@ -51,6 +52,7 @@ class Mailbox(Protocol):
     def maildrop(self, name: str = "INBOX") -> tuple[Folder, list[Stored]]: ...
     def lock_maildrop(self, name: str = "INBOX") -> Callable[[], None] | None: ...
     def body(self, folder: Folder, uid: int) -> Body: ...
+    def bodies(self, folder: Folder, uids: Ranges) -> Iterator[list[tuple[int, Any]]]: ...
     def store_flags(self, folder: Folder, uids: Ranges, mode: str, flags: list[str]) -> object: ...
     def expunge(self, folder: Folder, uids: Ranges, *, marked: bool) -> object: ...
 
@@ -70,6 +72,7 @@ class Service:
     apop_offered: Callable[[], bool] = lambda: True
     clock: Clock = SYSTEM
     updates: set[asyncio.Task[None]] = field(default_factory=set)
+    ahead: set["Pop3Session"] = field(default_factory=set)
 
     def session(self, link: Link) -> "Pop3Session":
         """For `Listener`."""
@@ -108,8 +111,8 @@ _FAREWELL = {
 class Pop3Session:
     """See `serve.listener.Session`."""
 
-    __slots__ = ("_challenge", "_folder", "_link", "_mailbox", "_release", "_service", "_size", "_stored", "_user",
-                 "machine")
+    __slots__ = ("_ahead", "_challenge", "_folder", "_last", "_link", "_mailbox", "_reader", "_release", "_service",
+                 "_size", "_stored", "_user", "machine")
 
     def __init__(self, link: Link, service: Service) -> None:
         self._link, self._service = link, service
@@ -123,6 +126,9 @@ class Pop3Session:
         self._release: Callable[[], None] | None = None
         self._user = ""
         self._size = 0
+        self._last = -1                     # the message that was retrieved last
+        self._ahead: dict[int, bytes] = {}  # messages read ahead, by UID
+        self._reader: Iterator[list[tuple[int, Any]]] | None = None
 
     # --- serve.listener.Session ---
 
@@ -154,6 +160,7 @@ class Pop3Session:
         return _FAREWELL[why]
 
     def closed(self) -> None:
+        self._stop_reading()
         release, self._release = self._release, None
         if release is not None:
             release()
@@ -169,7 +176,10 @@ class Pop3Session:
 
     def _handle(self, event: Event) -> None:
         if type(event) is Retrieve:
-            self._retrieve(event)
+            if not self._have_ahead(event):
+                body = self._retrieve(event)
+                if body is not None:
+                    self._link.run(self._stream(body, event))
         elif type(event) is Login:
             self._link.run(self._log_in(event))
         elif type(event) is StartTls:
@@ -178,16 +188,65 @@ class Pop3Session:
         elif type(event) is Quit:
             self._link.run(self._quit(event))
 
-    def _retrieve(self, event: Retrieve) -> None:
+    def _have_ahead(self, event: Retrieve) -> bool:
+        """Who retrieves one message after the other gets them read in groups, in a thread. True: the answer is there,
+        or on its way."""
+        if event.lines >= 0:
+            return False
+        stored = self._stored[event.number - 1]
+        in_turn, self._last = event.number == self._last + 1, event.number
+        message = self._ahead.pop(stored.uid, None)
+        if message is not None:
+            self._answer(message, -1, stored.size)
+            return True
+        if not in_turn:
+            self._stop_reading()
+        elif self._reader is not None or len(self._service.ahead) < AHEAD:
+            self._link.run(self._read_ahead(event))
+            return True
+        return False
+
+    async def _read_ahead(self, event: Retrieve) -> None:
+        assert self._mailbox is not None
+        assert self._folder is not None
+        self._ahead = {}
+        if self._reader is None:
+            span = (self._stored[event.number - 1].uid, self._stored[-1].uid)
+            self._reader = self._mailbox.bodies(self._folder, [span])
+            self._service.ahead.add(self)
+        loop, threads = asyncio.get_running_loop(), self._service.threads
+        try:
+            group = await loop.run_in_executor(threads, next, self._reader, None) or []
+        except (MailError, StoreError, OSError):
+            self._stop_reading()  # the message will be asked for by itself, and has its own answer
+        else:
+            for uid, message in group:
+                if isinstance(message, bytes):
+                    self._ahead[uid] = message
+                else:
+                    message.close()
+        stored = self._stored[event.number - 1]
+        found = self._ahead.pop(stored.uid, None)
+        if found is not None:
+            self._answer(found, -1, stored.size)
+            return
+        body = self._retrieve(event)
+        if body is not None:
+            await self._stream(body, event)
+
+    def _stop_reading(self) -> None:
+        self._ahead, self._reader = {}, None
+        self._service.ahead.discard(self)
+
+    def _retrieve(self, event: Retrieve) -> Body | None:
+        """One message by itself: at once if it is small, else what is to be streamed."""
         machine, stored = self.machine, self._stored[event.number - 1]
         assert self._mailbox is not None
         assert self._folder is not None
         try:
             body = self._mailbox.body(self._folder, stored.uid)
             if stored.size > SMALL:
-                self._flush()
-                self._link.run(self._stream(body, event.lines, stored.size))
-                return
+                return body
             try:
                 message = body.read()
             finally:
@@ -198,18 +257,21 @@ class Pop3Session:
             _log.warning("message %d of %s: %s", stored.uid, self._user, error)
             machine.fail("[SYS/TEMP] message can't be read just now")
         else:
-            if event.lines >= 0:
-                message = Top(event.lines).feed(message)
-            answer = stuffed(message)
-            self._size += len(answer)
-            machine.out += (b"+OK %d octets\r\n" % stored.size, answer)
+            self._answer(message, event.lines, stored.size)
+        return None
 
-    async def _stream(self, body: Body, lines: int, size: int) -> None:
+    def _answer(self, message: bytes, lines: int, size: int) -> None:
+        answer = stuffed(Top(lines).feed(message) if lines >= 0 else message)
+        self._size += len(answer)
+        self.machine.out += (b"+OK %d octets\r\n" % size, answer)
+
+    async def _stream(self, body: Body, event: Retrieve) -> None:
         try:
-            self._link.write(b"+OK %d octets\r\n" % size)
+            self._flush()
+            self._link.write(b"+OK %d octets\r\n" % self._stored[event.number - 1].size)
             stuffer = Stuffer()
             chunks: Iterable[bytes] = body.chunks()
-            await self._link.stream(map(stuffer.feed, chunks if lines < 0 else _top(chunks, lines)))
+            await self._link.stream(map(stuffer.feed, chunks if event.lines < 0 else _top(chunks, event.lines)))
             self._link.write(stuffer.end())
         except (MailError, StoreError, OSError) as error:
             _log.warning("message of %s broke off: %s", self._user, error)
@@ -238,11 +300,10 @@ class Pop3Session:
     async def _open(self, account: Any) -> None:
         service, link, machine = self._service, self._link, self.machine
         mailbox = service.open(account)
-        if not service.settings.shared:
-            self._release = mailbox.lock_maildrop()
-            if self._release is None:
-                machine.refuse("[IN-USE] another session has this mailbox open", final=True)
-                return
+        self._release = mailbox.lock_maildrop()
+        if self._release is None:
+            machine.refuse("[IN-USE] another session has this mailbox open", final=True)
+            return
         if not link.admit(account.address):
             machine.refuse("[IN-USE] too many connections", final=True)
             return

@@ -60,6 +60,15 @@ class Mailbox:
             raise MessageGone(uid)
         return Body(self.messages[uid])
 
+    def bodies(self, folder, uids):
+        self.groups = getattr(self, "groups", 0) + 1
+        low, high = uids[0]
+        for uid in [uid for uid in self.messages if low <= uid <= high]:
+            if self.broken:
+                raise self.broken
+            message = self.messages.get(uid)
+            yield [] if message is None else [(uid, message if message is not BIG else Body(message))]
+
     def store_flags(self, folder, uids, mode, flags):
         assert (mode, flags) == ("+", ["\\Seen"])
         self.seen |= {uid for uid in self.messages for low, high in uids if low <= uid <= high}
@@ -178,6 +187,31 @@ def test_I54_a_hundred_pipelined_with_big_ones_among_them():
     run(test)
 
 
+def test_messages_in_turn_are_read_ahead_and_jumps_are_not():
+    async def test():
+        letters = [b"Subject: %d\r\n\r\n" % n for n in range(9)]
+        mailbox = Mailbox(*letters)
+        async with serving(mailbox) as server:
+            client = await server.connect()
+            for n in (1, 2, 3, 4, 2, 7, 8, 9, 1):
+                assert await client.lines(b"RETR %d" % n) == letters[n - 1]
+            assert mailbox.groups == 2
+            assert not server.service.ahead
+            await client.lines(b"RETR 2")
+            assert len(server.service.ahead) == 1
+            del mailbox.messages[30]
+            assert await client.say(b"RETR 3") == b"-ERR message is gone, another program removed it\r\n"
+            mailbox.broken = StoreError("disk")
+            assert (await client.say(b"RETR 4")).startswith(b"-ERR [SYS/TEMP]")
+            mailbox.broken = None
+            assert await client.lines(b"RETR 5") == letters[4]
+            client.writer.transport.abort()
+            await asyncio.sleep(0.05)
+            assert not server.service.ahead
+
+    run(test)
+
+
 def test_I53_a_broken_line_deletes_nothing():
     async def test():
         mailbox = Mailbox(LETTER, LETTER)
@@ -220,7 +254,9 @@ def test_I55_one_session_or_shared_access():
             second = await server.connect()
             assert second.welcome.startswith(b"-ERR [IN-USE]")
             assert await second.line() == b""
-        async with serving(Mailbox(LETTER), Pop3(shared=True)) as server:
+        shared = Mailbox(LETTER)
+        shared.lock_maildrop = lambda: lambda: None
+        async with serving(shared) as server:
             for _ in range(3):
                 assert (await server.connect()).welcome.startswith(b"+OK")
 
