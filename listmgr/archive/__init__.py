@@ -1,0 +1,1 @@
+"""The archive: the mbox that loses nothing, the rows that number it, the pages that people read."""

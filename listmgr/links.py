@@ -1,0 +1,29 @@
+"""Where the pages of a list are, for headers, mails and pages: one place that knows the URL scheme of Mailman.
+
+Promises: pure; every URL starts with the configured base (sec-W08), names in it are list names, so nothing needs
+quoting.
+"""
+
+from dataclasses import dataclass
+
+from listmgr.registry import MailingList
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """URLs below one base, for instance `https://lists.example.org` (no slash at the end)."""
+
+    base: str
+
+    def overview(self) -> str:
+        return f"{self.base}/mailman/listinfo"
+
+    def listinfo(self, which: MailingList) -> str:
+        return f"{self.base}/mailman/listinfo/{which.name}"
+
+    def confirm(self, which: MailingList, token: str) -> str:
+        return f"{self.base}/mailman/confirm/{which.name}/{token}"
+
+    def archive(self, which: MailingList) -> str:
+        """Public below /pipermail, else below /mailman/private."""
+        return f"{self.base}/{'mailman/private' if which.options.archive_private else 'pipermail'}/{which.name}/"

@@ -1,0 +1,178 @@
+"""Joining and leaving: ask, confirm, tell. The one way for mail commands, web forms and `add_members`.
+
+Promises: no change without a token sent to the address itself (sec-L03), except by the administrator; the token is used
+up in the transaction that changes the roster. A mail is sent before that transaction, under a key made of the token, so
+a crash in between repeats both without a second mail. Fails by: StoreError and what the door raises; nothing is half
+done.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from bridge.model.address import fold
+from listmgr import answers, pending, roster
+from listmgr.addresses import Verb, valid
+from listmgr.notices import Notice
+from listmgr.office import Office
+from listmgr.pending import Action, Pending
+from listmgr.registry import MailingList
+
+ASK_AGAIN = 86400  # seconds before another confirmation mail goes to an address that was asked (sec-L01)
+
+
+class Result(Enum):
+    """What became of a wish. ASKED: a confirmation mail is on its way."""
+
+    ASKED = "asked"
+    RECENT = "recent"  # was asked already, or had too many answers today
+    MEMBER = "member"
+    NOT_MEMBER = "not_member"
+    REFUSED = "refused"  # banned, or no address
+    DONE = "done"
+    BAD_TOKEN = "bad_token"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Who wants what, and what asked. `origin` is the key of the message, or "web:..."; `proven`: see `Post.proven`."""
+
+    address: str
+    origin: str
+    name: str = ""
+    language: str = ""
+    parent: str = ""
+    proven: bool = False
+
+
+def ask_to_join(office: Office, which: MailingList, wish: Wish) -> Result:
+    """Send a confirmation to the address, if it may join and was not asked lately."""
+    if not valid(wish.address):
+        return Result.REFUSED
+
+    def unit(connection: Connection) -> Result | str:
+        if roster.banned(connection, which, wish.address):
+            return Result.REFUSED
+        if roster.find(connection, which, wish.address) is not None:
+            return Result.MEMBER
+        return _token(connection, office, which, wish, Action.SUBSCRIBE)
+
+    return _ask(office, which, wish, office.core.write_now(unit), "confirm")
+
+
+def ask_to_leave(office: Office, which: MailingList, wish: Wish) -> Result:
+    """Send a confirmation to the member."""
+
+    def unit(connection: Connection) -> Result | str:
+        if roster.find(connection, which, wish.address) is None:
+            return Result.NOT_MEMBER
+        return _token(connection, office, which, wish, Action.UNSUBSCRIBE)
+
+    return _ask(office, which, wish, office.core.write_now(unit), "confirm_leave")
+
+
+def _token(connection: Connection, office: Office, which: MailingList, wish: Wish, action: Action) -> Result | str:
+    """A new token, unless the address was asked lately or got enough mail from us today."""
+    now, key = office.clock.now(), fold(wish.address)
+    if pending.asked(connection, which, action, key, origin=wish.origin, since=now - ASK_AGAIN):
+        return Result.RECENT
+    cause = f"{action.value}:{which.name}:{wish.origin}"
+    limit = office.settings.answers_per_day
+    if not answers.allowed(connection, wish.address, cause, limit=limit, now=now, proven=wish.proven):
+        return Result.RECENT
+    data = {"address": wish.address, "name": wish.name, "language": wish.language}
+    return pending.ask(
+        connection, which, action, key, data, origin=wish.origin, now=now,
+        days=office.settings.confirm_days, random=office.random,
+    )  # fmt: skip
+
+
+def _ask(office: Office, which: MailingList, wish: Wish, token: Result | str, template: str) -> Result:
+    if isinstance(token, Result):
+        return token
+    values = {
+        "address": wish.address, "token": token, "url": office.links.confirm(which, token),
+        "days": office.settings.confirm_days,
+    }  # fmt: skip
+    office.notices.send(which, Notice(
+        template, (wish.address,), wish.language or which.options.preferred_language,
+        cause=f"{wish.origin}:{fold(wish.address)}", values=values, sender=Verb.CONFIRM,
+        reply_to=which.address(Verb.CONFIRM, token), parent=wish.parent,
+    ))  # fmt: skip
+    return Result.ASKED
+
+
+def confirm(office: Office, which: MailingList, token: str, *, parent: str = "") -> tuple[Result, Pending | None]:
+    """Do what the token allows."""
+    now = office.clock.now()
+    with office.core.read() as connection:
+        found = pending.look(connection, which, token, now=now)
+        if found is not None and found.action is Action.SUBSCRIBE and roster.banned(connection, which, found.key):
+            return Result.REFUSED, found
+    if found is None or found.action is Action.HELD:
+        return Result.BAD_TOKEN, None
+    cause = sha256(token.encode()).hexdigest()[:32]
+    address, joins = found.data["address"], found.action is Action.SUBSCRIBE
+    language = found.data.get("language") or which.options.preferred_language
+    if joins:
+        _welcome(office, which, address, language, cause, parent)
+    else:
+        _goodbye(office, which, address, language, cause, parent)
+
+    def unit(connection: Connection) -> bool:
+        if pending.take(connection, which, token, now=now) is None:
+            return False
+        if not joins:
+            return roster.remove(connection, which, address)
+        try:
+            roster.add(
+                connection,
+                which,
+                address,
+                name=found.data.get("name", ""),
+                language=found.data.get("language", ""),
+                now=now,
+            )
+        except roster.Refusal as refusal:
+            return refusal.why is roster.Why.MEMBER
+        return True
+
+    changed = office.core.write_now(unit)
+    if changed:
+        office.journal.record("subscribed" if joins else "unsubscribed", parent, list=which.name, address=address)
+        tell_owners(office, which, address, joined=joins, cause=cause, parent=parent)
+    return Result.DONE, found
+
+
+def tell_member(office: Office, which: MailingList, address: str, *, joined: bool, language: str, cause: str) -> None:
+    """The welcome or goodbye mail for a change that an administrator made."""
+    if joined:
+        _welcome(office, which, address, language, cause, "")
+    else:
+        _goodbye(office, which, address, language, cause, "")
+
+
+def _welcome(office: Office, which: MailingList, address: str, language: str, cause: str, parent: str) -> None:
+    if which.options.send_welcome_msg:
+        values = {"address": address, "text": which.options.welcome_msg, "listinfo": office.links.listinfo(which)}
+        office.notices.send(which, Notice("welcome", (address,), language, cause, values, parent=parent))
+
+
+def _goodbye(office: Office, which: MailingList, address: str, language: str, cause: str, parent: str) -> None:
+    if which.options.send_goodbye_msg:
+        values = {"address": address, "text": which.options.goodbye_msg}
+        office.notices.send(which, Notice("goodbye", (address,), language, cause, values, parent=parent))
+
+
+def tell_owners(
+    office: Office, which: MailingList, address: str, *, joined: bool, cause: str, parent: str = ""
+) -> None:
+    """Who came and went, for owners who want to know."""
+    if which.options.admin_notify_mchanges and which.options.owner:
+        values = {"address": address, "joined": joined}
+        office.notices.send(which, Notice(
+            "roster_change", which.options.owner, which.options.preferred_language, f"{cause}:owner", values,
+            sender=Verb.BOUNCES, parent=parent,
+        ))  # fmt: skip
