@@ -140,8 +140,8 @@ class Host:
         self.clients: list[Typist] = []
         self.server: SmtpServer
         self.changes: dict[str, Any] = {}
-        self.loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=lambda: self.loop.run_forever(), daemon=True)
         self._ports: dict[str, int] = {}
 
     def start(self, **settings: Any) -> "Host":

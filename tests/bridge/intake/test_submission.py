@@ -1,4 +1,5 @@
 """Submission, AUTH, STARTTLS, implicit TLS and LMTP: S08, S09, S20, S21, S34, sec-S04, -S05, -S06, -S26, -S28, -A17."""
+import asyncio
 import base64
 import re
 import socket
@@ -120,6 +121,19 @@ def test_implicit_tls_connections_count_before_the_handshake(host: Any) -> None:
     with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)) as third:
         third.settimeout(5)
         assert third.recv(10) == b""
+
+
+@pytest.mark.parametrize("service", ["submission", "submissions"])
+def test_the_standard_loop_does_as_well(host: Any, service: str) -> None:
+    """Where uvloop is not to be had."""
+    host.loop.close()
+    host.loop = asyncio.new_event_loop()
+    host.start(networks=())
+    one = logged_in(host, service)
+    one.say("MAIL FROM:<eloy@example.org>", "RCPT TO:<a@elsewhere.example>", "DATA")
+    assert one.body(b"From: eloy@example.org\r\n\r\n" + b"x" * 70_000 * 10 + b"\r\n").startswith("250 ")
+    assert one.say("QUIT").startswith("221 ")
+    assert one.closed()
 
 
 # --- who may submit ---
