@@ -21,6 +21,11 @@ from sqlalchemy import Connection
 
 from bridge.config.fetch import FetchAccount
 from bridge.config.schema import Settings
+from bridge.deliver.connect import Connector
+from bridge.deliver.dns import Resolver
+from bridge.deliver.pool import Pool
+from bridge.deliver.sender import SenderTransport
+from bridge.deliver.smtp import SmtpTransport
 from bridge.intake.fetch.accounts import accounts_of
 from bridge.intake.fetch.poller import Poller
 from bridge.intake.listener import limits as door_limits
@@ -47,6 +52,8 @@ from bridge.web import pages
 from listmgr import registry
 from listmgr import tables as list_tables
 from listmgr.archive.incoming import Incoming
+from listmgr.archive.keeper import Archiver
+from listmgr.archive.tables import archive
 from listmgr.links import Links
 from listmgr.notices import Notices
 from listmgr.office import Office
@@ -55,7 +62,9 @@ from listmgr.transport import ListTransport
 log = logging.getLogger("estafeta")
 
 CORE_COMMIT = Failpoint("core.commit", "a transaction of core.db")
-CORE = Schema("core", core)
+ARCHIVE_COMMIT = Failpoint("archive.commit", "a transaction of archive.db")
+CORE, ARCHIVE = Schema("core", core), Schema("archive", archive)
+Remote = SenderTransport | SmtpTransport
 BUSY = Reply(454, "4.7.0", "Too many logins just now, try again later")
 assert ledger.seen.metadata is list_tables.member.metadata is core  # one schema
 
@@ -214,6 +223,39 @@ class House:
         )
 
     @cached_property
+    def archive_rows(self) -> Database:
+        folder = Path(self.settings.paths.databases)
+        return Database(f"sqlite:///{folder}/archive.db", point=ARCHIVE_COMMIT, lock=folder / "archive.lock")
+
+    @cached_property
+    def archiver(self) -> Archiver:
+        override = self.settings.paths.templates
+        return Archiver(
+            self.core,
+            self.archive_rows,
+            Path(self.settings.paths.archives),
+            self.office.incoming,
+            self.office.links,
+            journal=self.journal,
+            override=Path(override) if override else None,
+            clock=self.clock,
+        )
+
+    def remote(self, *, single: bool) -> Remote:
+        """The transport to other servers: in this process, or by the senders."""
+        settings = self.settings
+        if not single and settings.server.senders:
+            run = Path(settings.paths.run)
+            return SenderTransport([str(run / f"sender-{number}.sock") for number in range(settings.server.senders)])
+        resolver = Resolver(settings.outbound.nameservers, ipv6=settings.outbound.ipv6)
+        connector = Connector(settings.outbound, resolver, hostname=settings.server.hostname)
+        pool = Pool(
+            connector.open, each=settings.queue.per_destination, total=settings.queue.transactions,
+            keep=settings.outbound.keep_seconds, messages=settings.outbound.keep_messages,
+        )  # fmt: skip
+        return SmtpTransport(pool, self.spool, chunk=settings.queue.chunk)
+
+    @cached_property
     def lists(self) -> ListTransport:
         return ListTransport(self.office)
 
@@ -225,7 +267,7 @@ class House:
     def close(self) -> None:
         """Close what was opened, databases last."""
         parts = vars(self)
-        for name in ("authenticator", "mailstore", "spool", "core", "trace_log"):
+        for name in ("authenticator", "mailstore", "spool", "archive_rows", "core", "trace_log"):
             if name in parts:
                 parts[name].close()
 
@@ -241,6 +283,7 @@ def prepare(house: House) -> None:
     for name in (paths.spool, paths.databases, paths.trace, paths.run):
         Path(name).mkdir(parents=True, exist_ok=True, mode=0o700)
     migrate(house.core, CORE, clock=house.clock)
+    migrate(house.archive_rows, ARCHIVE, clock=house.clock)
     assert house.tls is not None
 
 

@@ -39,13 +39,15 @@ Port = tuple[str, str, int]  # service, address, port
 @dataclass(frozen=True, slots=True)
 class RoleSpec:
     """A kind of process. `run(settings, sockets, number)` is called in the child and returns when it is done;
-    `services` name the ports whose sockets it gets; `overlap`: a new one may start before the old one has ended."""
+    `services` name the ports whose sockets it gets; `overlap`: a new one may start before the old one has ended;
+    `own_socket`: it gets a unix socket of its own, `<run>/<name>-<number>.sock`, under its name."""
 
     name: str
     run: Callable[[Settings, "Sockets", int], None]
     count: Callable[[Settings], int]
     services: tuple[str, ...] = ()
     overlap: bool = False
+    own_socket: bool = False
     user: Callable[[Settings], str] = lambda settings: settings.server.user
     nice: int = 0
 
@@ -98,6 +100,22 @@ def bind(ports: Sequence[Port], share: bool) -> dict[str, list[socket.socket]]:
         one.setblocking(False)
         found.setdefault(service, []).append(one)
     return found
+
+
+def unix_socket(path: Path) -> socket.socket:
+    """A listening unix socket, only for our own user."""
+    path.unlink(missing_ok=True)
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        one.bind(str(path))
+    except OSError as error:
+        raise ConfigError([f"{path}: {error}; if the path is too long, set paths.run to a shorter one"]) from error
+    finally:
+        os.umask(mask)
+    one.listen(64)
+    one.setblocking(False)
+    return one
 
 
 def _bind_hint(service: str, address: str, port: int, error: OSError) -> str:
@@ -182,7 +200,10 @@ class Supervisor:
             mine = [port for port in ports if port[0] in role.services]
             count = role.count(settings)
             for number in range(count):
-                slots.append(_Slot(role, number, bind(mine, share=count > 1)))
+                sockets = bind(mine, share=count > 1)
+                if role.own_socket:
+                    sockets[role.name] = [unix_socket(Path(settings.paths.run) / f"{role.name}-{number}.sock")]
+                slots.append(_Slot(role, number, sockets))
         return slots
 
     def _on_signal(self, number: int, frame: object) -> None:

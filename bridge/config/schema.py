@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from bridge.config.accounts import Accounts
 from bridge.config.fetch import Fetch
+from bridge.config.imap import Imap
 from bridge.config.lists import Lists
 from bridge.config.login import Login
 from bridge.config.mail import Mail
@@ -30,6 +31,7 @@ class Settings:
     store: Store = field(default_factory=Store)
     login: Login = field(default_factory=Login)
     outbound: Outbound = field(default_factory=Outbound)
+    imap: Imap = field(default_factory=Imap)
     pop3: Pop3 = field(default_factory=Pop3)
     fetch: Fetch = field(default_factory=Fetch)
     lists: Lists = field(default_factory=Lists)

@@ -101,7 +101,9 @@ class Listen:
     smtp: int = setting(25, "SMTP from other servers.", es="SMTP de otros servidores.", example=2525)
     submission: int = setting(0, "Submission with STARTTLS (587).", es="Envío con STARTTLS (587).", example=2587)
     submissions: int = setting(465, "Submission over TLS.", es="Envío sobre TLS.", example=2465)
-    lmtp: int = setting(0, "LMTP, for programs on this machine.", es="LMTP, para programas de esta máquina.", example=2424)
+    lmtp: int = setting(
+        0, "LMTP, for programs on this machine.", es="LMTP, para programas de esta máquina.", example=2424
+    )
     imap: int = setting(0, "IMAP with STARTTLS (143).", es="IMAP con STARTTLS (143).", example=2143)
     imaps: int = setting(993, "IMAP over TLS.", es="IMAP sobre TLS.", example=2993)
     pop3: int = setting(0, "POP3 with STLS (110).", es="POP3 con STLS (110).", example=2110)

@@ -1,0 +1,153 @@
+"""The mover and the worker, put together: which transports the queue has, who indexes, who keeps house.
+
+Promises: the mover decides and delivers locally; outgoing SMTP is handed to sender processes where there are any;
+lists expand through the same door as all mail; the worker adopts delivered mail into the indexes and renders archive
+pages, each on hints and, slower, without them.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bridge.app import House
+from bridge.deliver.local import LocalTransport
+from bridge.deliver.sender import SenderServer
+from bridge.model.errors import StoreError
+from bridge.queue.worker import Mover, Parts
+from bridge.route.resolver import Kind
+from bridge.store import trace
+from bridge.store.delivery import Maildirs
+from bridge.store.inflight import Inflight
+from bridge.store.mail import MailError
+from bridge.store.notify import Listener
+from bridge.store.queuedb import QueueDb
+
+log = logging.getLogger("estafeta.mailroom")
+
+_HOUSEKEEPING = 3600.0
+_DESCRIBE = 200         # messages that are described before somebody else's folder is looked at
+
+
+async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> None:
+    """The mover until `stop`."""
+    paths, settings = house.settings.paths, house.settings
+    folder = Path(paths.databases)
+    maildirs = Maildirs(house.data / "mail", settings.server.hostname)
+    local = LocalTransport(maildirs, lambda account: _maildir_of(house, account), lambda names: _tell(house, names))
+    lists = house.lists
+    remote = house.remote(single=single)
+    url = settings.database.queue or f"sqlite:///{folder}/queue.db"
+    parts = Parts(
+        spool=house.spool,
+        queue=lambda: QueueDb(url, Path(paths.spool) / "GENERATION"),
+        resolve=lambda address, sender: house.resolve(address, sender),
+        transports={Kind.MAILBOX: local, Kind.LIST: lists, Kind.REMOTE: remote},
+        inflight=Inflight(Path(paths.spool) / "inflight"),
+        journal=house.journal,
+        settings=settings.queue,
+        local=local.deliver_now,
+        hints=Listener("queue", Path(paths.run)),
+        clock=house.clock,
+    )
+    mover = Mover(parts)
+    running = asyncio.ensure_future(mover.run())
+    await stop.wait()
+    mover.stop()
+    await running
+    lists.close()
+    maildirs.close()
+
+
+async def send(house: House, sockets: Mapping[str, Sequence[socket.socket]], stop: asyncio.Event) -> None:
+    """A sender process until `stop`: outgoing SMTP for the mover."""
+    server = SenderServer(house.remote(single=True))
+    for one in sockets["sender"]:
+        await server.start(one)
+    await stop.wait()
+    await server.stop(house.settings.server.stop_seconds)
+
+
+def _maildir_of(house: House, account: str) -> str | None:
+    found = house.accounts.by_address(account)
+    return str(found.maildir) if found is not None else None
+
+
+def _tell(house: House, names: Sequence[str]) -> None:
+    for name in names:
+        house.hints.hint("mailbox", f"{name}\nINBOX")
+
+
+async def work(house: House, stop: asyncio.Event) -> None:
+    """The worker until `stop`."""
+    with ThreadPoolExecutor(2, "work") as threads:
+        loop = asyncio.get_running_loop()
+        indexer, archiver = Indexer(house), house.archiver
+        kept = time.monotonic()
+        waiting = Listener("mailbox", Path(house.settings.paths.run))
+        archive = Listener("archive", Path(house.settings.paths.run))
+        woken = asyncio.Event()
+        for one in (waiting, archive):
+            loop.add_reader(one.fileno(), woken.set)
+        while not stop.is_set():
+            indexer.note(waiting.receive())
+            archive.receive()
+            more = await loop.run_in_executor(threads, indexer.run)
+            more |= await loop.run_in_executor(threads, archiver.run_once) > 0
+            if time.monotonic() - kept > _HOUSEKEEPING:
+                kept = time.monotonic()
+                await loop.run_in_executor(threads, _keep_house, house)
+            woken.clear()
+            if not more:
+                await _either(woken, stop, 5.0)
+        for one in (waiting, archive):
+            loop.remove_reader(one.fileno())
+            one.close()
+
+
+async def _either(first: asyncio.Event, second: asyncio.Event, seconds: float) -> None:
+    tasks = [asyncio.ensure_future(one.wait()) for one in (first, second)]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+def _keep_house(house: House) -> None:
+    trace.expire(Path(house.settings.paths.trace), house.settings.log.trace_days, house.clock)
+
+
+class Indexer:
+    """Adopts delivered mail into the indexes and describes it, account by account, so that readers find it ready."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._waiting: dict[tuple[str, str], None] = {}
+
+    def note(self, hints: Sequence[str]) -> None:
+        for hint in hints:
+            account, _, folder = hint.partition("\n")
+            self._waiting.setdefault((account, folder or "INBOX"))
+
+    def run(self) -> bool:
+        """A slice of the work; is there more?"""
+        for account, folder in list(self._waiting)[:20]:
+            del self._waiting[account, folder]
+            if self._one(account, folder):
+                self._waiting[account, folder] = None
+        return bool(self._waiting)
+
+    def _one(self, account: str, name: str) -> bool:
+        found = self._house.accounts.by_address(account)
+        if found is None:
+            return False
+        try:
+            box = self._house.mailstore.open(found)
+            folder = box.folder(name)
+            box.refresh(folder)
+            return box.describe(folder, _DESCRIBE) > 0
+        except (MailError, StoreError, OSError) as error:
+            log.warning("index of %s %s: %s", account, name, error)
+            return False

@@ -1,0 +1,287 @@
+"""What each kind of process does: which parts of the house it takes, what it starts, how it stops.
+
+Promises: a role is one coroutine that runs until it is told to stop and then ends what it began; which process runs
+which roles is wiring (`ROLES` for the supervisor, `run_single` for one process). Everything a role needs is imported
+here, before the fork, so that the children share it.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from bridge import mailroom, site
+from bridge.app import House
+from bridge.config.schema import Settings
+from bridge.intake.fetch.timetable import Timetable
+from bridge.intake.listener import SmtpServer
+from bridge.serve.imap.service import Service as ImapService
+from bridge.serve.listener import Crowd, Listener
+from bridge.serve.pop3 import session as pop3_session
+from bridge.store import notify
+from bridge.supervisor import Port, RoleSpec, Sockets, bind
+from bridge.watch import log as logs
+from bridge.watch.lag import Lag
+
+log = logging.getLogger("estafeta")
+
+TRIAL_USER, TRIAL_PASSWORD = "ana", "prueba-de-estafeta"
+
+Stop = asyncio.Event
+Role = Callable[[House, Sockets, Stop], Awaitable[None]]
+SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
+READER_SERVICES = ("imap", "imaps", "pop3", "pop3s")
+
+
+def ports(settings: Settings) -> list[Port]:
+    """(service, address, port) of everything that is switched on."""
+    listen = settings.listen
+    found = [
+        (service, address, number)
+        for service in (*SMTP_SERVICES, *READER_SERVICES)
+        if (number := getattr(listen, service))
+        for address in listen.addresses
+    ]
+    if listen.http:
+        found.append(("http", listen.web_address, listen.http))
+    return found
+
+
+# ---- the roles -----------------------------------------------------------------------------------
+
+
+async def smtp(house: House, sockets: Sockets, stop: Stop) -> None:
+    """The doors for SMTP: strangers, submission, LMTP."""
+    server = SmtpServer(
+        house.settings.smtp,
+        hostname=house.settings.server.hostname,
+        domain=house.current.tables.primary,
+        door=house.door,
+        tables=house.policy,
+        journal=house.journal,
+        login=house.smtp_login,
+        tls=house.tls,
+    )
+    for service in SMTP_SERVICES:
+        for one in sockets.get(service, ()):
+            await server.listen(one, service)  # type: ignore[arg-type]
+    await stop.wait()
+    await server.stop(house.settings.server.stop_seconds)
+
+
+async def readers(house: House, sockets: Sockets, stop: Stop) -> None:
+    """IMAP and POP3."""
+    threads = ThreadPoolExecutor(8, "mail")
+    listeners: list[Listener] = []
+    imap = ImapService(
+        check=house.authenticator.check,
+        open=house.mailstore.open,
+        threads=threads,
+        settings=house.settings.imap,
+        message_size=house.settings.store.message_size,
+        hostname=house.settings.server.hostname,
+        journal=house.journal,
+        hints=notify.Listener("mailbox", Path(house.settings.paths.run)),
+        clock=house.clock,
+    )
+    pop3 = pop3_session.Service(
+        check=house.authenticator.check,
+        open=house.mailstore.open,
+        threads=threads,
+        settings=house.settings.pop3,
+        hostname=house.settings.server.hostname,
+        journal=house.journal,
+        clock=house.clock,
+    )
+    deadlines = pop3_session.deadlines(house.settings.pop3)
+    crowd = Crowd(pop3_session.limits(house.settings.pop3))
+    for name, implicit in (("pop3", False), ("pop3s", True)):
+        if sockets.get(name):
+            one = Listener(
+                pop3.session, tls=house.tls, implicit=implicit, crowd=crowd, crowded=pop3_session.CROWDED,
+                deadlines=deadlines, clock=house.clock,
+            )  # fmt: skip
+            await one.start(sockets[name])
+            listeners.append(one)
+    for name, implicit in (("imap", False), ("imaps", True)):
+        if sockets.get(name):
+            one = imap.listener(house.tls, implicit)
+            await one.start(sockets[name])
+            listeners.append(one)
+    await stop.wait()
+    grace = house.settings.server.stop_seconds
+    await asyncio.gather(*(one.stop(grace) for one in listeners))
+    await imap.close()
+    threads.shutdown(cancel_futures=True)
+
+
+async def mover(house: House, sockets: Sockets, stop: Stop) -> None:
+    """The queue: adopts what was accepted, routes, delivers, records."""
+    await mailroom.run(house, stop)
+
+
+async def mover_alone(house: House, sockets: Sockets, stop: Stop) -> None:
+    """The mover without sender processes."""
+    await mailroom.run(house, stop, single=True)
+
+
+async def sender(house: House, sockets: Sockets, stop: Stop) -> None:
+    """Mail to other servers, for the mover."""
+    await mailroom.send(house, sockets, stop)
+
+
+async def worker(house: House, sockets: Sockets, stop: Stop) -> None:
+    """What costs CPU and can wait: indexes of mailboxes, archive pages, housekeeping."""
+    await mailroom.work(house, stop)
+
+
+async def collector(house: House, sockets: Sockets, stop: Stop) -> None:
+    """External accounts on their timetable."""
+    loop = asyncio.get_running_loop()
+    accounts, problems = await loop.run_in_executor(None, house.fetch_accounts)
+    for problem in problems:
+        log.error("%s", problem)
+    timetable = Timetable(house.settings.fetch, accounts, house.poller.poll)
+    timetable.start()
+    await stop.wait()
+    await loop.run_in_executor(None, timetable.stop)
+
+
+async def web(house: House, sockets: Sockets, stop: Stop) -> None:
+    """Pages."""
+    listening = list(sockets.get("http", ()))
+    if not listening:
+        await stop.wait()
+        return
+    config = uvicorn.Config(
+        site.application(house), log_config=None, access_log=False, server_header=False, lifespan="off",
+        timeout_graceful_shutdown=house.settings.server.stop_seconds, limit_concurrency=200,
+        h11_max_incomplete_event_size=65536,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    serving = asyncio.ensure_future(server._serve(sockets=listening))
+    await stop.wait()
+    server.should_exit = True
+    await serving
+
+
+# ---- which process runs what ---------------------------------------------------------------------
+
+
+def _process(name: str, role: Role) -> Callable[[Settings, Sockets, int], None]:
+    """A role as the supervisor runs it: a process with a loop of its own."""
+
+    def run(settings: Settings, sockets: Sockets, number: int) -> None:
+        logs.start(settings.log.level, settings.log.file, name)
+        _run_loop({name: role}, House(settings, name), sockets)
+
+    return run
+
+
+def _run_loop(wanted: Mapping[str, Role], house: House, sockets: Sockets) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_until_told(wanted, house, sockets))
+
+
+async def _until_told(wanted: Mapping[str, Role], house: House, sockets: Sockets) -> None:
+    loop, stop = asyncio.get_running_loop(), Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.set_exception_handler(_unhandled)
+    lag = asyncio.ensure_future(Lag().watch())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for role in wanted.values():
+                group.create_task(_run(role, house, sockets, stop))
+    finally:
+        lag.cancel()
+        await loop.run_in_executor(None, house.close)
+
+
+async def _run(role: Role, house: House, sockets: Sockets, stop: Stop) -> None:
+    try:
+        await role(house, sockets, stop)
+    finally:
+        stop.set()
+
+
+def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    error = context.get("exception")
+    log.error("unhandled: %s", context.get("message"), exc_info=error if isinstance(error, BaseException) else None)
+
+
+def _cores(wanted: int) -> int:
+    return wanted or os.cpu_count() or 1
+
+
+def _smtp_user(settings: Settings) -> str:
+    return settings.server.smtp_user or settings.server.user
+
+
+ROLES: Sequence[RoleSpec] = (
+    RoleSpec(
+        "smtp", _process("smtp", smtp), lambda s: _cores(s.server.smtp_processes), SMTP_SERVICES, overlap=True,
+        user=_smtp_user,
+    ),
+    RoleSpec(
+        "imap", _process("imap", readers), lambda s: _cores(s.server.imap_processes), READER_SERVICES, overlap=True
+    ),
+    RoleSpec("mover", _process("mover", mover), lambda s: 1),
+    RoleSpec("sender", _process("sender", sender), lambda s: s.server.senders, own_socket=True),
+    RoleSpec("worker", _process("worker", worker), lambda s: s.server.workers, nice=10),
+    RoleSpec("collector", _process("collector", collector), lambda s: 1),
+    RoleSpec("web", _process("web", web), lambda s: 1 if s.listen.http else 0, ("http",)),
+)  # fmt: skip
+
+_ALL: Mapping[str, Role] = {
+    "smtp": smtp, "imap": readers, "mover": mover_alone, "worker": worker, "collector": collector, "web": web,
+}  # fmt: skip
+
+
+def run_single(settings: Settings, trial: bool) -> int:
+    """Every role in one loop of this process: tests, small machines, debugging."""
+    sockets: dict[str, list[socket.socket]] = bind(ports(settings), share=False)
+    if trial:
+        tell(settings)
+    _run_loop(_ALL, House(settings, "single"), sockets)
+    return 0
+
+
+def tell(settings: Settings) -> None:
+    """What a trial prints when it runs."""
+    listen, domain = settings.listen, settings.mail.domains[0]
+    address = f"{TRIAL_USER}@{domain}"
+    where = Path(settings.paths.data)
+    english = f"""
+Estafeta is running. Everything it keeps is in {where}.
+  SMTP {listen.smtp}   submission {listen.submission} and {listen.submissions} (TLS)
+  IMAP {listen.imap} and {listen.imaps} (TLS)   POP3 {listen.pop3} and {listen.pop3s} (TLS)
+  pages http://{listen.web_address}:{listen.http}/
+  first user: {address}   password: {TRIAL_PASSWORD}
+Try:
+  swaks --server 127.0.0.1:{listen.smtp} --to {address} --header 'Subject: hello'
+  curl -u {address}:{TRIAL_PASSWORD} 'imap://127.0.0.1:{listen.imap}/INBOX;MAILINDEX=1'
+  curl -u {address}:{TRIAL_PASSWORD} pop3://127.0.0.1:{listen.pop3}/
+Stop it with Ctrl-C.
+"""
+    spanish = f"""
+Estafeta está en marcha. Todo lo que guarda está en {where}.
+  SMTP {listen.smtp}   envío {listen.submission} y {listen.submissions} (TLS)
+  IMAP {listen.imap} y {listen.imaps} (TLS)   POP3 {listen.pop3} y {listen.pop3s} (TLS)
+  páginas http://{listen.web_address}:{listen.http}/
+  primer usuario: {address}   contraseña: {TRIAL_PASSWORD}
+Pruebe:
+  swaks --server 127.0.0.1:{listen.smtp} --to {address} --header 'Subject: hola'
+  curl -u {address}:{TRIAL_PASSWORD} 'imap://127.0.0.1:{listen.imap}/INBOX;MAILINDEX=1'
+  curl -u {address}:{TRIAL_PASSWORD} pop3://127.0.0.1:{listen.pop3}/
+Se para con Ctrl-C.
+"""
+    print(spanish if settings.server.language == "es" else english, flush=True)

@@ -1,0 +1,18 @@
+"""The web site of this house: which rooms bring which pages."""
+
+from starlette.types import ASGIApp
+
+from bridge.app import House
+from bridge.web import pages
+
+
+def application(house: House) -> ASGIApp:
+    """Everything under one roof, behind one guard."""
+    settings = house.settings
+    return pages.application(
+        (),
+        web=settings.web,
+        hostname=settings.server.hostname,
+        port=settings.listen.http,
+        home="<h1>Estafeta</h1>",
+    )
