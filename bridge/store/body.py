@@ -5,6 +5,7 @@ message is expunged meanwhile. Offsets are wire offsets: with CRLF, as IMAP coun
 ended is cheap; going back starts over.
 Fails by: `MessageGone`, StoreError.
 """
+import mmap
 import os
 from collections.abc import Iterator
 from types import TracebackType
@@ -76,6 +77,10 @@ class Body:
     def disk(self) -> bytes:
         """The message as it is on disk, for the parser."""
         return os.pread(self._descriptor, self.disk_size, 0)
+
+    def mapped(self) -> mmap.mmap:
+        """The message as it is on disk without reading it all; the caller closes it. Not for an empty one."""
+        return mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
 
     def close(self) -> None:
         if self._descriptor >= 0:

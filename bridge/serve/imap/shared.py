@@ -1,0 +1,80 @@
+"""What the IMAP sessions of a process share: who may come in, the mailboxes, the threads, the capability line.
+
+Promises: the capability line names what works, nothing more, minus what the settings switch off; passwords are taken
+over TLS, or in the clear from the networks that the settings name (sec-I02).
+RFC: 3501, 9051, 8314.
+"""
+import ipaddress
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.config.imap import Imap
+from bridge.model.clock import SYSTEM, Clock
+from bridge.serve.imap.news import News
+from bridge.serve.listener import Link
+from bridge.store.mailbox import AccountStore
+from bridge.watch.trace import Journal
+from bridge.wire.imap.states import State, capabilities
+from bridge.wire.sasl import MECHANISMS
+
+Check = Callable[[str, str, str, str], Awaitable[Any]]
+
+OFFERED = frozenset((
+    "IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL+", "ID", "ENABLE", "IDLE", "NAMESPACE", "UIDPLUS", "CHILDREN", "MOVE",
+    "UNSELECT", "SPECIAL-USE", "CREATE-SPECIAL-USE", "LIST-EXTENDED", "LIST-STATUS", "CONDSTORE", "QRESYNC", "ESEARCH",
+    "SEARCHRES", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=REFERENCES", "THREAD=ORDEREDSUBJECT", "MULTIAPPEND",
+    "APPENDLIMIT", "BINARY", "UTF8=ACCEPT", "STATUS=SIZE", "SAVEDATE", "PREVIEW", "OBJECTID", "PARTIAL",
+))  # fmt: skip
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(slots=True, kw_only=True)
+class Shared:
+    """`check` is `Authenticator.check`, `open` gives the mailboxes of an account; `threads` does what takes long."""
+
+    check: Check
+    open: Callable[[Any], AccountStore]
+    threads: ThreadPoolExecutor
+    news: News
+    settings: Imap = field(default_factory=Imap)
+    message_size: int = 50_000_000
+    hostname: str = "localhost"
+    journal: Journal = field(default_factory=Journal.silent)
+    clock: Clock = SYSTEM
+    _offered: frozenset[str] = field(init=False, default=OFFERED)
+    _near: tuple[Network, ...] = field(init=False, default=())
+    _lines: dict[tuple[State, bool, bool, bool], bytes] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        without = {name.upper() for name in self.settings.without}
+        self._offered = frozenset(name for name in OFFERED if name.upper() not in without)
+        self._near = tuple(ipaddress.ip_network(text) for text in self.settings.plain_from)
+
+    def plaintext(self, link: Link) -> bool:
+        """Whether this connection may bring a password."""
+        return link.secure or self._is_near(link.peer)
+
+    def capabilities(self, state: State, link: Link) -> bytes:
+        """The capability line of this moment."""
+        key = state, link.secure, link.tls_offered, self.plaintext(link)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = capabilities(
+                state, self._offered, tls=key[1], starttls=key[2], plaintext=key[3], mechanisms=MECHANISMS,
+                append_limit=self.message_size,
+            )  # fmt: skip
+        return line
+
+    def offers(self, name: str) -> bool:
+        """Whether a capability is there."""
+        return name in self._offered
+
+    def _is_near(self, peer: str) -> bool:
+        if not peer:
+            return True
+        address = ipaddress.ip_address(peer.partition("%")[0])
+        if address.version == 6 and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._near)
