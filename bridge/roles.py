@@ -22,6 +22,7 @@ from bridge.app import House
 from bridge.config.schema import Settings
 from bridge.intake.fetch.timetable import Timetable
 from bridge.intake.listener import SmtpServer
+from bridge.intake.session import Service
 from bridge.serve.imap.service import Service as ImapService
 from bridge.serve.listener import Crowd, Listener
 from bridge.serve.pop3 import session as pop3_session
@@ -36,7 +37,7 @@ TRIAL_USER, TRIAL_PASSWORD = "ana", "prueba-de-estafeta"
 
 Stop = asyncio.Event
 Role = Callable[[House, Sockets, Stop], Awaitable[None]]
-SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
+SMTP_SERVICES: tuple[Service, ...] = ("smtp", "submission", "submissions", "lmtp")
 READER_SERVICES = ("imap", "imaps", "pop3", "pop3s")
 
 
@@ -71,7 +72,7 @@ async def smtp(house: House, sockets: Sockets, stop: Stop) -> None:
     )
     for service in SMTP_SERVICES:
         for one in sockets.get(service, ()):
-            await server.listen(one, service)  # type: ignore[arg-type]
+            await server.listen(one, service)
     await stop.wait()
     await server.stop(house.settings.server.stop_seconds)
 
