@@ -20,11 +20,12 @@ from bridge.store.home import Home, current
 from bridge.store.index import CONTENT_TABLES
 from bridge.store.mail import Column, Fields, Folder, Ranges
 from bridge.store.maildir import Dirs
-from bridge.wire import dates, headers, lines, mime, structure
+from bridge.wire import charset, dates, headers, lines, mime, structure, text
 
 CHUNK = 500             # rows of one chunk
 KINDS = 8               # lists of header fields of which the results are kept
 MAX_KEPT = 16 * 1024    # bytes of one such result
+MAX_PLAIN = 32 * 1024   # characters of text kept for search, and of headers
 
 Row = tuple[Any, ...]
 _DAY = 86400
@@ -43,11 +44,12 @@ class Message:
 
 # ---- ready forms of small things
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _day(number: int) -> bytes:
     return b'"' + dates.internaldate(number * _DAY)[:11].replace(" ", "0", 1).encode("ascii")
 
 
+@lru_cache(maxsize=20_000)
 def date_time(epoch: int) -> bytes:
     """A date-time as FETCH sends it, in UTC."""
     day, second = divmod(epoch, _DAY)
@@ -86,13 +88,9 @@ def thread_number(root: str) -> int:
 
 _SOURCES = {
     Column.FLAGS: "m.flags", Column.MODSEQ: "m.modseq", Column.SIZE: "nullif(m.size,-1)", Column.INTERNALDATE: "m.date",
-    Column.SAVEDATE: "m.saved", Column.EMAILID: "m.content",
-    Column.THREADID: "(SELECT thread FROM threading WHERE content=m.content)",
-    Column.ENVELOPE: "(SELECT data FROM envelope WHERE content=m.content)",
-    Column.BODY: "(SELECT data FROM body WHERE content=m.content)",
-    Column.BODYSTRUCTURE: "(SELECT data FROM structure WHERE content=m.content)",
-    Column.PREVIEW: "(SELECT data FROM preview WHERE content=m.content)",
-    Column.HEADER: "NULL",
+    Column.SAVEDATE: "m.saved", Column.EMAILID: "m.content", Column.THREADID: "threading.thread",
+    Column.ENVELOPE: "envelope.data", Column.BODY: "body.data", Column.BODYSTRUCTURE: "structure.data",
+    Column.PREVIEW: "preview.data", Column.HEADER: "NULL",
 }
 _NEEDS = {
     Column.SIZE: "size", Column.THREADID: "words", Column.ENVELOPE: "envelope", Column.BODY: "structure",
@@ -125,42 +123,51 @@ class _Plan:
         self.home, self.folder, self.columns = home, folder, columns
         self.kinds: dict[int, tuple[Fields, int]] = {}      # position -> (column, number of its kind, 0: not kept)
         self.forms: list[tuple[int, Callable[[Any], Any]]] = []
-        sources = ["m.uid"]
+        sources, joins = ["m.uid"], {}
         for position, column in enumerate(columns, 1):
-            sources.append(self._source(position, column))
+            source, join = self._source(position, column)
+            sources.append(source)
+            joins[join] = True
+        self.limit = CHUNK if any(joins) else 2 * CHUNK
         self.statement = (
-            f"SELECT {', '.join(sources)} FROM message m WHERE m.folder=? AND m.uid BETWEEN ? AND ? AND m.modseq>?"  # noqa: S608
-            f" ORDER BY m.uid LIMIT {CHUNK}"
+            f"SELECT {', '.join(sources)} FROM message m {' '.join(joins)} WHERE m.folder=? AND m.uid BETWEEN ? AND ?"  # noqa: S608
+            f" AND m.modseq>? ORDER BY m.uid LIMIT {self.limit}"
         )
         self.since = changed_since if changed_since > 0 else -1
 
-    def _source(self, position: int, column: Column | Fields) -> str:
+    def _source(self, position: int, column: Column | Fields) -> tuple[str, str]:
+        """What to select for a column, and the table to join."""
         if isinstance(column, Fields):
             kind = kind_of(self.home, column)
             self.kinds[position] = column, kind
-            return f"(SELECT data FROM fields WHERE kind={kind} AND content=m.content)" if kind else "NULL"  # noqa: S608
+            if not kind:
+                return "NULL", ""
+            table = f"f{position}"
+            return f"{table}.data", f"LEFT JOIN fields {table} ON {table}.kind={kind} AND {table}.content=m.content"
         if column in (Column.INTERNALDATE, Column.SAVEDATE):
             self.forms.append((position, date_time))
         elif column is Column.EMAILID:
             self.forms.append((position, lambda content: email_id(self.folder.uidvalidity, content)))
         elif column is Column.THREADID:
             self.forms.append((position, lambda number: object_id(b"T", number)))
-        return _SOURCES[column]
+        source = _SOURCES[column]
+        table = source.partition(".")[0]
+        return source, f"LEFT JOIN {table} ON {table}.content=m.content" if table in CONTENT_TABLES else ""
 
     def chunk(self, low: int, high: int) -> tuple[list[Row], int]:
         """Rows, and the UID to go on with."""
         with self.home.index.read() as db:
             current(db, self.folder)
             rows = db.execute(self.statement, (self.folder.id, low, high, self.since)).fetchall()
-        after = rows[-1][0] + 1 if len(rows) == CHUNK else high + 1
+        after = rows[-1][0] + 1 if len(rows) == self.limit else high + 1
         missing = [row[0] for row in rows if None in row]
         if missing:
             rows = self._completed(rows, missing)
-        for position, form in self.forms:
-            if len(self.columns) == 1:
-                rows = [(uid, form(value)) for uid, value in rows]
-            else:
-                rows = [(*row[:position], form(row[position]), *row[position + 1:]) for row in rows]
+        if self.forms and rows:
+            parts: list[Any] = list(zip(*rows))
+            for position, form in self.forms:
+                parts[position] = map(form, parts[position])
+            rows = list(zip(*parts))
         return rows, after
 
     def _completed(self, rows: list[Row], missing: list[int]) -> list[Row]:
@@ -263,7 +270,7 @@ def describe(home: Home, folder: Folder, messages: Sequence[Message], needs: set
     """Compute what is needed of these messages and keep it; of how many."""
     kept: dict[str, list[Row]] = {name: [] for name in CONTENT_TABLES}
     sizes: list[Row] = []
-    whole = bool(needs & {"size", "structure", "preview", "all"})
+    whole = bool(needs & {"size", "structure", "preview", "plain", "all"})
     done = 0
     for message, data in each(home, folder, messages, head=not whole):
         done += 1
@@ -279,6 +286,8 @@ def describe(home: Home, folder: Folder, messages: Sequence[Message], needs: set
             sizes.append((body.wire_size(data), message.uid))
         if "envelope" in needs:
             kept["envelope"].append((message.content, structure.envelope(headers.block(data))))
+        if "plain" in needs:
+            _keep_plain(message, data, kept)
         if "words" in needs:
             _keep_words(message, structure.describe(headers.block(data)), kept)
     _write(home, folder, kept, sizes)
@@ -292,7 +301,18 @@ def _describe_all(message: Message, data: bytes, kept: dict[str, list[Row]], siz
     kept["body"].append((message.content, about.body))
     kept["preview"].append((message.content, structure.nstring(about.preview.encode("utf-8", "replace"))))
     _keep_words(message, about, kept)
+    _keep_plain(message, data, kept)
     sizes.append((about.wire_size, message.uid))
+
+
+def _keep_plain(message: Message, data: bytes, kept: dict[str, list[Row]]) -> tuple[str, str]:
+    """Keep the folded text of a message for search; (headers, body) in full."""
+    scanned = mime.scan(data)
+    head = charset.fold(text.search_text(data, scanned, limit=0))
+    whole = charset.fold(text.body_text(data, scanned))
+    complete = len(head) <= MAX_PLAIN and len(whole) <= MAX_PLAIN and not scanned.truncated
+    kept["plain"].append((message.content, complete, head[:MAX_PLAIN], whole[:MAX_PLAIN]))
+    return head, whole
 
 
 def _keep_words(message: Message, about: structure.Description, kept: dict[str, list[Row]]) -> None:
@@ -312,7 +332,20 @@ def _keep_words(message: Message, about: structure.Description, kept: dict[str, 
 
 _INSERT = {
     "envelope": 2, "structure": 2, "body": 2, "preview": 2, "header": 2, "words": 6, "sorting": 10, "threading": 5,
+    "plain": 4,
 }
+
+
+def texts(
+    home: Home, folder: Folder, messages: Sequence[Message], skip: Callable[[bytes], bool]
+) -> Iterator[tuple[Message, str, str]]:
+    """(message, folded headers, folded text) from the files, for all but those that `skip` says no to; kept as well."""
+    kept: dict[str, list[Row]] = {"plain": []}
+    for message, data in each(home, folder, messages):
+        if not skip(data):
+            yield message, *_keep_plain(message, data, kept)
+    if kept["plain"]:
+        _write(home, folder, kept, [])
 
 
 def _write(home: Home, folder: Folder, kept: dict[str, list[Row]], sizes: list[Row]) -> None:
@@ -329,11 +362,12 @@ def _write(home: Home, folder: Folder, kept: dict[str, list[Row]], sizes: list[R
 
 
 def undescribed(home: Home, folder: Folder, limit: int) -> list[Message]:
-    """Messages of which the index doesn't know everything yet, newest first."""
+    """Messages of which the index doesn't know everything yet, oldest first: that keeps its pages full."""
     with home.index.read() as db:
         return [Message(*row) for row in db.execute(
             "SELECT uid, content, name, info, size FROM message m WHERE folder=? AND (size=-1 OR NOT EXISTS"
-            "(SELECT 1 FROM preview p WHERE p.content=m.content)) ORDER BY uid DESC LIMIT ?", (folder.id, limit),
+            "(SELECT 1 FROM plain p WHERE p.content=m.content) OR NOT EXISTS (SELECT 1 FROM preview p WHERE"
+            " p.content=m.content)) ORDER BY uid LIMIT ?", (folder.id, limit),
         )]
 
 

@@ -26,7 +26,7 @@ from bridge.store.flock import FileLock
 
 FILE = "estafeta.index"
 LOCK = "estafeta.lock"
-VERSION = 1
+VERSION = 2
 LARGE_WAL = 8 << 20     # a checkpoint is due at the next write
 BUSY_SECONDS = 10.0
 
@@ -75,10 +75,12 @@ CREATE TABLE sorting(content INTEGER PRIMARY KEY, sent INTEGER, zone INTEGER NOT
   display_to TEXT NOT NULL);
 CREATE TABLE threading(content INTEGER PRIMARY KEY, thread INTEGER NOT NULL, id TEXT NOT NULL, reply_to TEXT NOT NULL,
   refs TEXT NOT NULL);
+CREATE TABLE plain(content INTEGER PRIMARY KEY, whole INTEGER NOT NULL, head TEXT NOT NULL, body TEXT NOT NULL);
+                                    -- all headers and all text, folded for search; whole=0: cut, see the file
 CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES('content', 0), ('uidvalidity', 0);
 """
-CONTENT_TABLES = ("envelope", "structure", "body", "preview", "header", "words", "sorting", "threading")
+CONTENT_TABLES = ("envelope", "structure", "body", "preview", "header", "words", "sorting", "threading", "plain")
 _PRAGMAS = ("mmap_size=0", "wal_autocheckpoint=0", "trusted_schema=OFF", "temp_store=MEMORY")
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _TROUBLE = {
@@ -103,6 +105,7 @@ class Index:
         self._held = self._full = False
         self._depth = 0
         self._used = time.monotonic()
+        self.uses = 0                   # how often it was read or written
 
     # -- reading and writing
 
@@ -119,6 +122,7 @@ class Index:
                 if self._reader is None:
                     self._reader = self._connect(query_only=True)
                 self._used = time.monotonic()
+                self.uses += 1
                 self._reader_thread = threading.get_ident()
                 yield self._reader
             except (sqlite3.Error, OSError) as error:
@@ -146,6 +150,7 @@ class Index:
             if db is None:
                 db = self._writer = self._connect(query_only=False)
             self._used = time.monotonic()
+            self.uses += 1
             db.execute("PRAGMA synchronous=FULL" if full else "PRAGMA synchronous=NORMAL")
             db.execute("BEGIN IMMEDIATE")
             self._depth, self._full = 1, full

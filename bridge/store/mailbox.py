@@ -13,6 +13,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ from bridge.model.errors import StoreError
 from bridge.store import content, flags, folders, maildir, order, reconcile, tidy, transfer
 from bridge.store.body import SMALL, Body, open_file, read_file
 from bridge.store.flock import FileLock
-from bridge.store.home import Home, current, row_of, save
+from bridge.store.home import FolderRow, Home, current, row_of, save
 from bridge.store.mail import (
     EVERYTHING,
     KEYWORD_SHIFT,
@@ -52,6 +53,10 @@ from bridge.wire.imap.args.search import Key
 
 BODIES = 256 * 1024     # bytes of small messages in one chunk of `bodies`
 MAX_VANISHED = 1_000_000
+VIEWS = 4               # lists of UIDs remembered per account
+BITE = 25               # messages described at once in the background
+BITE_PAUSE = 0.003      # seconds between two bites
+BUSY_PAUSE = 0.1        # seconds to wait while sessions use the account
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +78,7 @@ class AccountStore:
         self.address = home.address
         self.home = home
         self._later = later     # tidy this folder soon
+        self._views: dict[tuple[int, int, int], array[int]] = {}
 
     # -- folders
 
@@ -153,15 +159,29 @@ class AccountStore:
                 row.recent = row.uidnext
                 save(db, row)
             self._later(self, name)
+        uids = self._uids(row)
         with self.home.index.read() as db:
-            uids = array("I", [uid for uid, in db.execute(
-                "SELECT uid FROM message WHERE folder=? AND uid<? ORDER BY uid", (row.id, row.uidnext)
-            )])
             unseen = db.execute(
                 "SELECT uid FROM message WHERE folder=? AND flags&1=0 ORDER BY uid LIMIT 1", (row.id,)
             ).fetchone()
         names = tuple(word for word in row.names if word != "-")
         return Selected(row.handle, uids, row.uidnext, row.highestmodseq, recent, unseen[0] if unseen else 0, names)
+
+    def _uids(self, row: FolderRow) -> "array[int]":
+        """The members of a folder as of this row; remembered until one comes or goes."""
+        key = self.home.index.generation, row.id, row.membership
+        held = self._views.get(key)
+        if held is None:
+            with self.home.index.read() as db:
+                now = current(db, row.handle).membership
+                held = array("I", [uid for uid, in db.execute(
+                    "SELECT uid FROM message WHERE folder=? AND uid<? ORDER BY uid", (row.id, row.uidnext)
+                )])
+            if now == row.membership:
+                while len(self._views) >= VIEWS:
+                    self._views.pop(next(iter(self._views)), None)
+                self._views[key] = held
+        return held[:]
 
     def refresh(self, folder: Folder) -> bool:
         """Adopt what other programs did; True if there is something to ask `changes` for."""
@@ -387,15 +407,22 @@ class AccountStore:
     # -- care
 
     def describe(self, folder: Folder, limit: int = 1000) -> int:
-        """Describe messages that aren't yet, newest first; how many were done."""
+        """Describe messages that are not yet; how many were done."""
         return tidy.describe(self.home, folder, limit)
 
     def tidy(self, name: str) -> None:
-        """What could wait: see `tidy`. Called by the background thread, and by tests."""
+        """What could wait (see `tidy`), describing as well: for tests and repairs."""
         tidy.tidy(self.home, _known(name))
+        try:
+            handle = self.folder(name)
+        except NoSuchFolder:
+            return
+        while self.describe(handle):
+            pass
 
     def close(self) -> None:
         """Close files; the next call opens them again."""
+        self._views.clear()
         self.home.index.close()
         self.home.release()
 
@@ -413,8 +440,8 @@ class Mailstore:
         self._background = background
         self._lock = threading.Condition()
         self._open: dict[Path, AccountStore] = {}
-        self._due: list[tuple[float, int, AccountStore, str]] = []
-        self._pending: set[tuple[Path, str]] = set()
+        self._due: list[tuple[float, int, _Job]] = []
+        self._pending: set[tuple[Path, str, bool]] = set()
         self._number = itertools.count()
         self._thread: threading.Thread | None = None
         self._owner = 0
@@ -437,8 +464,9 @@ class Mailstore:
             thread = self._thread
         if thread is not None and self._owner == os.getpid():
             thread.join()
-        for _, _, account, name in self._due:
-            self._tidy(account, name)
+        for _, _, job in self._due:
+            if not job.describing:
+                self._do(job)
         self._due.clear()
         for account in self._open.values():
             account.close()
@@ -446,13 +474,14 @@ class Mailstore:
     # -- the background
 
     def _tidy_later(self, account: AccountStore, name: str) -> None:
-        key = account.home.path, name
+        self._push(_Job(account, name, False), self.settings.tidy_after)
+
+    def _push(self, job: "_Job", delay: float) -> None:
         with self._lock:
-            if not self._background or self._closed or key in self._pending:
+            if not self._background or self._closed or job.key in self._pending:
                 return
-            self._pending.add(key)
-            due = time.monotonic() + self.settings.tidy_after
-            heapq.heappush(self._due, (due, next(self._number), account, name))
+            self._pending.add(job.key)
+            heapq.heappush(self._due, (time.monotonic() + delay, next(self._number), job))
             if self._thread is None or self._owner != os.getpid():
                 self._owner = os.getpid()
                 self._thread = threading.Thread(target=self._work, name="mailbox-tidy", daemon=True)
@@ -461,37 +490,61 @@ class Mailstore:
 
     def _work(self) -> None:
         while True:
+            job, idle = None, []
             with self._lock:
                 if self._closed:
                     return
                 now = time.monotonic()
-                if not self._due or self._due[0][0] > now:
+                if self._due and self._due[0][0] <= now:
+                    _, _, job = heapq.heappop(self._due)
+                    self._pending.discard(job.key)
+                else:
                     self._lock.wait(self._due[0][0] - now if self._due else self.settings.idle_close)
                     idle = [one for one in self._open.values() if self._is_idle(one)]
-                    if not idle:
-                        continue
-                    one = None
-                else:
-                    _, _, account, name = heapq.heappop(self._due)
-                    self._pending.discard((account.home.path, name))
-                    one, idle = (account, name), []
             for account in idle:
                 account.close()
-            if one:
-                self._tidy(*one)
+            if job is not None:
+                self._do(job)
+
+    def _do(self, job: "_Job") -> None:
+        try:
+            if not job.describing:
+                tidy.tidy(job.account.home, job.name)
+                if self.settings.describe:
+                    self._push(_Job(job.account, job.name, True), BITE_PAUSE)
+                return
+            self._bite(job)
+        except (MailError, FolderGone, StoreError) as error:
+            _log.info("%s: %s: not tidied: %s", job.account.address, job.name, error)
+        except Exception:
+            _log.exception("%s: %s: not tidied", job.account.address, job.name)
+
+    def _bite(self, job: "_Job") -> None:
+        """Describe a few messages, unless somebody used the account since the last time: sessions come first."""
+        index = job.account.home.index
+        if index.uses != job.uses:
+            self._push(_Job(job.account, job.name, True, index.uses), BUSY_PAUSE)
+            return
+        if job.account.describe(job.account.folder(job.name), BITE):
+            self._push(_Job(job.account, job.name, True, index.uses), BITE_PAUSE)
 
     def _is_idle(self, account: AccountStore) -> bool:
         index = account.home.index
         return index.is_open and index.idle_seconds() > self.settings.idle_close
 
-    @staticmethod
-    def _tidy(account: AccountStore, name: str) -> None:
-        try:
-            account.tidy(name)
-        except (MailError, FolderGone, StoreError) as error:
-            _log.info("%s: %s: not tidied: %s", account.address, name, error)
-        except Exception:
-            _log.exception("%s: %s: not tidied", account.address, name)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """Something for the background: tidy a folder, or describe some of it. `uses`: of the index when this was noted."""
+
+    account: AccountStore
+    name: str
+    describing: bool
+    uses: int = -1
+
+    @property
+    def key(self) -> tuple[Path, str, bool]:
+        return self.account.home.path, self.name, self.describing
 
 
 def _known(name: str) -> str:

@@ -39,6 +39,12 @@ class Hints:
         except OSError:
             return
 
+    def close(self) -> None:
+        """Close the socket; another hint opens it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _sender(self) -> socket.socket:
         if self._socket is None or self._owner != os.getpid():
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)

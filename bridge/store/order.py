@@ -13,8 +13,11 @@ from bridge.store import content, threads
 from bridge.store.home import Home, current
 from bridge.store.mail import Folder
 from bridge.store.search import describe_words
+from bridge.wire import dates, headers, structure
 
 KEPT: Final = 8             # orders kept per process
+FEW: Final = 200            # messages that are described for an order; more are only glanced at
+BATCH: Final = 200
 _SENT = "coalesce(s.sent, m.date)"
 _CRITERIA: Final = {
     "ARRIVAL": "m.date", "DATE": _SENT, "SIZE": "m.size", "SUBJECT": "s.base", "FROM": "s.sender", "TO": "s.receiver",
@@ -39,16 +42,65 @@ def sort(
 
 def _sorted(home: Home, folder: Folder, criteria: Sequence[tuple[str, bool]], check: Callable[[], None]) -> list[int]:
     names = {name for name, _ in criteria}
-    if names - {"ARRIVAL", "SIZE", "RELEVANCY"}:
-        _describe(home, folder, check)
     if "SIZE" in names:
         _measure(home, folder, check)
+    if names <= {"ARRIVAL", "DATE", "SUBJECT"} and names != {"ARRIVAL"}:
+        glanced = _glance(home, folder, check)
+        if glanced is not None:
+            return _by_glance(home, folder, criteria, glanced)
+    if names - {"ARRIVAL", "SIZE", "RELEVANCY"}:
+        _describe(home, folder, check)
     terms = ", ".join(f"{_CRITERIA[name]} {'DESC' if reverse else 'ASC'}" for name, reverse in criteria)
     with home.index.read() as db:
         return [uid for uid, in db.execute(
             "SELECT m.uid FROM message m LEFT JOIN sorting s ON s.content=m.content WHERE m.folder=?"  # noqa: S608
             f" ORDER BY {terms}, m.uid", (folder.id,),
         )]
+
+
+def _by_glance(
+    home: Home, folder: Folder, criteria: Sequence[tuple[str, bool]], glanced: list[threads.Message]
+) -> list[int]:
+    with home.index.read() as db:
+        arrived = dict(db.execute("SELECT uid, date FROM message WHERE folder=?", (folder.id,)).fetchall())
+    keys: dict[str, Callable[[threads.Message], Any]] = {
+        "ARRIVAL": lambda one: arrived.get(one.uid, 0), "DATE": lambda one: one.sent, "SUBJECT": lambda one: one.base,
+    }
+    for name, reverse in reversed(criteria):    # stable both ways: what is equal stays in UID order
+        glanced.sort(key=keys[name], reverse=reverse)
+    return [one.uid for one in glanced]
+
+
+def _glance(home: Home, folder: Folder, check: Callable[[], None]) -> list[threads.Message] | None:
+    """Dates, subjects and ids right from the headers, where much isn't described yet; None: the index knows enough."""
+    with home.index.read() as db:
+        total, known = db.execute(
+            "SELECT count(*), count(s.content) FROM message m LEFT JOIN sorting s ON s.content=m.content"
+            " WHERE m.folder=?", (folder.id,),
+        ).fetchone()
+        if total - known <= FEW:
+            return None
+        rows = db.execute("SELECT uid, date FROM message WHERE folder=? ORDER BY uid", (folder.id,)).fetchall()
+    dates_of = dict(rows)
+    found: list[threads.Message] = []
+    for start in range(0, len(rows), BATCH):
+        check()
+        messages = content.locate(home, folder, [uid for uid, _ in rows[start : start + BATCH]])
+        for message, data in content.each(home, folder, messages, head=True):
+            found.append(_glanced(message.uid, dates_of[message.uid], headers.block(data)))
+    found.sort(key=lambda one: one.uid)
+    return found
+
+
+def _glanced(uid: int, arrived: int, block: bytes) -> threads.Message:
+    sent = dates.parse(headers.unfold(headers.first(block, b"date") or b""))
+    base, reply = structure.base_subject(headers.decode(headers.first(block, b"subject") or b""))
+    ids = structure.references(headers.first(block, b"references") or b"")
+    if not ids:
+        before = structure.message_id(headers.first(block, b"in-reply-to") or b"")
+        ids = (before,) if before else ()
+    own = structure.message_id(headers.first(block, b"message-id") or b"")
+    return threads.Message(uid, sent[0] if sent else arrived, own, " ".join(ids), base, int(reply))
 
 
 def thread(
@@ -67,6 +119,9 @@ def thread(
 
 
 def _thread_rows(home: Home, folder: Folder, check: Callable[[], None]) -> list[threads.Message]:
+    glanced = _glance(home, folder, check)
+    if glanced is not None:
+        return glanced
     _describe(home, folder, check)
     with home.index.read() as db:
         return [threads.Message(*row) for row in db.execute(

@@ -16,7 +16,7 @@ from bridge.store import content
 from bridge.store.flags import bits_of
 from bridge.store.home import FolderRow, Home, current
 from bridge.store.mail import Folder
-from bridge.wire import charset, headers, structure, text
+from bridge.wire import charset, headers, structure
 from bridge.wire.imap.args import search as keys
 from bridge.wire.imap.args.search import Key
 from bridge.wire.imap.seqset import SequenceSet
@@ -174,15 +174,17 @@ class Query:
 
     def _header(self, name: str, value: str, among: set[int]) -> set[int]:
         column = _COLUMNS.get(name)
-        if column and value:
-            self._describe(among)
-            with self.home.index.read() as db:
-                statement = (
-                    "SELECT m.uid FROM message m JOIN words w ON w.content=m.content"  # noqa: S608
-                    f" WHERE m.folder=? AND instr(w.{column}, ?)>0"
-                )
-                return among & {uid for uid, in db.execute(statement, (self.folder.id, value))}
-        return self._read_headers(name.encode("ascii", "replace").lower(), value, among)
+        field = name.encode("ascii", "replace").lower()
+        if not column or not value:
+            return self._read_headers(field, value, among)
+        with self.home.index.read() as db:
+            statement = (
+                f"SELECT m.uid, w.content IS NOT NULL FROM message m LEFT JOIN words w ON w.content=m.content"  # noqa: S608
+                f" WHERE m.folder=? AND (w.content IS NULL OR instr(w.{column}, ?)>0)"
+            )
+            rows = db.execute(statement, (self.folder.id, value)).fetchall()
+        found = among & {uid for uid, known in rows if known}
+        return found | self._read_headers(field, value, among & {uid for uid, known in rows if not known})
 
     def _read_headers(self, name: bytes, value: str, among: set[int]) -> set[int]:
         """Fields that have no column: from the common headers where they are kept, else from the files."""
@@ -196,7 +198,10 @@ class Query:
                 blocks = content.kept_headers(self.home, self.folder, messages)
             missing = [message for message in messages if message.uid not in blocks]
             blocks.update(content.header_blocks(self.home, self.folder, missing))
+            plain = value.encode("ascii") if value.isascii() and " " not in value else b""
             for uid, block in blocks.items():
+                if plain and block.isascii() and b"=?" not in block and plain not in block.lower():
+                    continue
                 if any(value in charset.fold(headers.decode(one)) for one in headers.every(block, name)):
                     found.add(uid)
         return found
@@ -204,21 +209,48 @@ class Query:
     # -- bodies
 
     def _text(self, value: str, body_only: bool, among: set[int]) -> set[int]:
+        """By the texts that the index keeps; what it doesn't (or not in full) is read."""
         if not value:
             return among
-        found: set[int] = set()
-        plain = value.encode("ascii") if value.isascii() else b""
-        ordered = sorted(among)
-        for start in range(0, len(ordered), BATCH):
-            messages = content.locate(self.home, self.folder, ordered[start : start + BATCH])
-            for message, data in content.each(self.home, self.folder, messages):
-                self._check()
-                if plain and _surely_without(plain, data):
-                    continue
-                whole = text.body_text(data) if body_only else text.search_text(data)
-                if value in charset.fold(whole):
+        found, unsure = self._kept_text(value, body_only, sorted(among))
+        quick = value.isascii() and (body_only or " " not in value)     # a header may be folded at a blank
+        plain = value.encode("ascii") if quick else b""
+        for start in range(0, len(unsure), BATCH):
+            messages = content.locate(self.home, self.folder, unsure[start : start + BATCH])
+            for message, head, body in content.texts(
+                self.home, self.folder, messages, lambda data: self._without(plain, data)
+            ):
+                if value in body or (not body_only and value in head):
                     found.add(message.uid)
         return found
+
+    def _kept_text(self, value: str, body_only: bool, uids: list[int]) -> tuple[set[int], list[int]]:
+        """(those that match, those that must be read)."""
+        found: set[int] = set()
+        unsure: list[int] = []
+        test = "instr(p.body, ?1)>0" if body_only else "(instr(p.body, ?1)>0 OR instr(p.head, ?1)>0)"
+        statement = (
+            f"SELECT m.uid, CASE WHEN p.content IS NULL THEN 0 WHEN {test} THEN 1 WHEN p.whole THEN 2 ELSE 0 END state"  # noqa: S608
+            " FROM message m LEFT JOIN plain p ON p.content=m.content WHERE m.folder=?2 AND m.uid BETWEEN ?3 AND ?4"
+            " AND state<2"
+        )
+        wanted = set(uids)
+        for start in range(0, len(uids), BATCH):
+            self._check()
+            last = uids[min(start + BATCH, len(uids)) - 1]
+            with self.home.index.read() as db:
+                for uid, state in db.execute(statement, (value, self.folder.id, uids[start], last)):
+                    if uid not in wanted:
+                        continue
+                    if state:
+                        found.add(uid)
+                    else:
+                        unsure.append(uid)
+        return found, unsure
+
+    def _without(self, plain: bytes, data: bytes) -> bool:
+        self._check()
+        return bool(plain) and _surely_without(plain, data)
 
     def _check(self) -> None:
         if self.cancelled():

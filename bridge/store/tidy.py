@@ -7,14 +7,12 @@ from bridge.store.home import Home, current, row_of
 from bridge.store.index import CONTENT_TABLES
 from bridge.store.mail import Folder, NoSuchFolder
 
-DESCRIBE_BATCH = 100
-DESCRIBE_MOST = 20_000      # messages described in one go
 VANISHED_KEPT = 5_000       # records of removals kept per folder
 LIST_SLACK = 64 * 1024      # bytes of dead lines that a uidlist may have
 
 
 def tidy(home: Home, name: str) -> None:
-    """All of it, for one folder."""
+    """All of it for one folder, but for describing."""
     try:
         reconcile.refresh(home, name, force=name in home.recheck)
     except NoSuchFolder:
@@ -30,10 +28,6 @@ def tidy(home: Home, name: str) -> None:
     transfer.sweep(home, folder)
     flags.flush(home, folder)
     _shorten(home, folder)
-    if home.settings.describe:
-        left = DESCRIBE_MOST
-        while left > 0 and (done := describe(home, folder, DESCRIBE_BATCH)):
-            left -= done
     if home.garbage:
         home.garbage = 0
         _collect(home)
@@ -41,7 +35,7 @@ def tidy(home: Home, name: str) -> None:
 
 
 def describe(home: Home, folder: Folder, limit: int) -> int:
-    """Describe messages that aren't yet, newest first; how many were done."""
+    """Describe messages that are not yet; how many were done."""
     messages = content.undescribed(home, folder, limit)
     if not messages:
         return 0

@@ -19,6 +19,7 @@ from bridge.store.mail import (
     NoSuchFolder,
 )
 from bridge.store.mailbox import AccountStore, Mailstore
+from bridge.store.notify import Hints, Listener
 
 MAIL = b"From: Ana <ana@example.org>\r\nTo: luis@example.org\r\nSubject: Hola %d\r\n\r\nuno\r\ndos %d\r\n"
 
@@ -446,3 +447,52 @@ def test_no_file_is_left_open(box, tmp_path):
     held = [os.readlink(link) for link in open_files if os.path.exists(link)]
     assert not [path for path in held if path.startswith(str(tmp_path))]
 
+
+
+def test_the_background_does_what_can_wait(tmp_path):
+    """I40: flags into names, files removed, messages described, without anybody asking; hints to other processes."""
+    run = tmp_path / "run"
+    ear = Listener("mailbox", run)
+    hints = Hints(run)
+    store = Mailstore(Store(tidy_after=0.01, idle_close=0.3), hints=hints)
+    box = store.open(Person(tmp_path / "Maildir"))
+    put(box, 1)
+    put(box, 2)
+    view = box.select("INBOX")
+    box.store_flags(view.folder, ((1, 1),), "+", ["\\Seen"])
+    box.expunge(view.folder, ((2, 2),), marked=False)
+    assert set(ear.receive()) == {"ana@example.org\nINBOX"}
+    end = time.monotonic() + 10
+    while time.monotonic() < end and box.home.index.is_open:
+        time.sleep(0.02)
+    assert [name.partition(":2,")[2] for name in os.listdir(box.home.path / "cur")] == ["S"]
+    assert not box.home.index.is_open
+    assert box.describe(view.folder) == 0
+    store.close()
+    hints.close()
+    ear.close()
+
+
+def test_two_stores_of_one_account_are_one(tmp_path):
+    """sec-I06: by path and address."""
+    store = Mailstore(Store(), background=False)
+    one, again = store.open(Person(tmp_path / "a")), store.open(Person(tmp_path / "a"))
+    other = store.open(Person(tmp_path / "b", "bea@example.org"))
+    assert one is again
+    put(one, 1)
+    assert other.status("INBOX").messages == 0
+    store.close()
+
+
+def test_a_million_uids_need_no_scan(box):
+    """sec-I16: an index query per chunk, no list of everything."""
+    for number in range(3):
+        put(box, number)
+    view = box.select("INBOX")
+    assert rows(box, view.folder, Column.FLAGS, uids=((2, 4_000_000_000),)) == [(2, 0), (3, 0)]
+    assert rows(box, view.folder, Column.FLAGS, uids=((1, 1), (3, 3))) == [(1, 0), (3, 0)]
+    stored = box.store_flags(view.folder, ((3, 3),), "+", ["\\Seen"])
+    changed = [row for chunk in box.fetch(view.folder, EVERYTHING, (Column.FLAGS,), changed_since=view.highestmodseq)
+               for row in chunk]
+    assert changed == [(3, 1)]
+    assert stored.highestmodseq == view.highestmodseq + 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config.store import Store
-from bridge.store import threads
+from bridge.store import order, threads
 from bridge.store.mailbox import Mailstore
 from bridge.store.search import Cancelled
 from bridge.wire.imap.args.search import (
@@ -143,15 +143,19 @@ def test_sequence_numbers_are_those_of_the_view(box):
     ([("SIZE", False)], sorted(range(1, 5), key=lambda n: len(MAILS[n - 1].replace(b"\n", b"\r\n")))),
     ([("DISPLAYFROM", False)], [1, 2, 4, 3]),
 ])
-def test_sort(box, criteria, result):
-    """I16, I29"""
+@pytest.mark.parametrize("few", [0, 200])
+def test_sort(box, criteria, result, few, monkeypatch):
+    """I16, I29: the same from a glance at the headers and from the index."""
+    monkeypatch.setattr(order, "FEW", few)
     view = box.select("INBOX")
     assert box.sort(view.folder, criteria, view.uids) == result
     assert box.sort(view.folder, criteria, [2, 3]) == [uid for uid in result if uid in (2, 3)]
 
 
-def test_thread(box):
-    """I16"""
+@pytest.mark.parametrize("few", [0, 200])
+def test_thread(box, few, monkeypatch):
+    """I16: the same from a glance at the headers and from the index."""
+    monkeypatch.setattr(order, "FEW", few)
     view = box.select("INBOX")
     assert box.thread(view.folder, "REFERENCES", view.uids) == [(3, [(4, [])]), (1, [(2, [])])]
     assert box.thread(view.folder, "ORDEREDSUBJECT", view.uids) == [(3, [(4, [])]), (1, [(2, [])])]

@@ -101,3 +101,9 @@ def test_letters_that_look_like_marks_stay() -> None:
 @given(st.text(max_size=30))
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert charset.fold(charset.fold(text)) == charset.fold(text)
+
+
+@given(st.text(st.characters(min_codepoint=0, max_codepoint=255)))
+def test_the_table_for_latin_1_folds_as_the_long_way_does(text: str) -> None:
+    """I36: stored words must not depend on which way they were folded."""
+    assert charset.fold(text) == (text.lower() if text.isascii() else charset._fold(text))
