@@ -17,7 +17,8 @@ from bridge.deliver.destination import Contexts, Hop, Networks, Policies, Policy
 from bridge.deliver.dns import Names, NameTrouble, NoDomain
 from bridge.deliver.trouble import Trouble
 from bridge.route.mx import NoHost, hosts
-from bridge.wire.smtp.client import Client, Protection
+from bridge.wire.smtp.client import Client
+from bridge.wire.smtp.dialogue import Protection
 
 ADDRESSES = 5
 TOTAL_SECONDS = 600.0

@@ -15,7 +15,8 @@ from bridge.deliver.trouble import Stage, Trouble
 from bridge.model.errors import PeerError
 from bridge.model.reply import Reply
 from bridge.wire.dots import Encoder
-from bridge.wire.smtp.client import Broken, Client, Done, Event, Mail, Ready, Result, SendBody, StartTls, Step
+from bridge.wire.smtp.client import Client
+from bridge.wire.smtp.dialogue import Broken, Done, Event, Mail, Ready, Result, SendBody, StartTls, Step
 
 _STAGES = {Step.HELO: Stage.HELLO, Step.RSET: Stage.HELLO, Step.QUIT: Stage.HELLO}
 

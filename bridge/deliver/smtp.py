@@ -20,7 +20,7 @@ from bridge.deliver.trouble import Trouble, Verdict, judge, judge_error, judge_r
 from bridge.model.errors import StoreError
 from bridge.model.outcome import Delivered, Outcome
 from bridge.store.spool import Damaged, Spooled
-from bridge.wire.smtp.client import Mail, Result, Step, needs_utf8
+from bridge.wire.smtp.dialogue import Mail, Result, Step, needs_utf8
 
 Settled = Callable[[Mapping[int, Outcome]], None]
 _log = logging.getLogger(__name__)

@@ -14,17 +14,19 @@ Fails by: closing the connection, with the session's last words where they can s
 Not here: binding ports (sockets are passed in), certificates, what the bytes mean.
 """
 import asyncio
-import ipaddress
 import logging
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, cast
 
 from bridge.model.clock import SYSTEM, Clock
+from bridge.serve.crowd import Crowd, Limits
+from bridge.serve.crowd import group as group_of
+
+__all__ = ["Crowd", "Deadlines", "End", "Limits", "Link", "Listener", "Session"]
 
 HIGH_WATER = 256 * 1024   # output that may wait for the peer
 AHEAD = 64 * 1024         # input that may arrive while a command is under way
@@ -51,15 +53,6 @@ class Deadlines:
     handshake: float = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Connections at once: in all, from one address (IPv6: /64), of one user from one address."""
-
-    total: int = 1000
-    address: int = 50
-    user: int = 20
-
-
 class Session(Protocol):
     """What a protocol brings. All calls come from the event loop."""
 
@@ -77,42 +70,6 @@ class Session(Protocol):
 
     def closed(self) -> None:
         """The connection is gone; also called after a `farewell`."""
-
-
-class Crowd:
-    """Who is connected, counted over all listeners that share it."""
-
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
-        self.total = 0
-        self.addresses: Counter[str] = Counter()
-        self.users: Counter[tuple[str, str]] = Counter()
-
-    def enter(self, address: str) -> bool:
-        """Count a connection; False, and not counted, where it is one too many."""
-        if self.total >= self.limits.total or self.addresses[address] >= self.limits.address:
-            return False
-        self.total += 1
-        self.addresses[address] += 1
-        return True
-
-    def admit(self, user: str, address: str) -> bool:
-        """Count a login; False, and not counted, where it is one too many."""
-        if self.users[user, address] >= self.limits.user:
-            return False
-        self.users[user, address] += 1
-        return True
-
-    def leave(self, address: str, user: str) -> None:
-        """Take back what `enter` and `admit` counted."""
-        self.total -= 1
-        _less(self.addresses, address)
-        self.log_out(address, user)
-
-    def log_out(self, address: str, user: str) -> None:
-        """Take back what `admit` counted."""
-        if user:
-            _less(self.users, (user, address))
 
 
 class Link(asyncio.Protocol):
@@ -303,7 +260,7 @@ class Link(asyncio.Protocol):
 
     def _enter(self, name: Any) -> bool:
         self.peer = name[0] if isinstance(name, tuple) else ""
-        group = _group(self.peer)
+        group = group_of(self.peer)
         if self._listener.stopping or not self._listener.crowd.enter(group):
             return False
         self._group = group
@@ -488,17 +445,3 @@ class Listener:
             now = self.monotonic()
             for link in list(self.links):
                 link.tick(now)
-
-
-def _group(peer: str) -> str:
-    """What counts as one address: an IPv6 /64 is one customer."""
-    if ":" not in peer:
-        return peer
-    address = ipaddress.IPv6Address(peer.partition("%")[0])
-    return str(address.ipv4_mapped) if address.ipv4_mapped else address.packed[:8].hex()
-
-
-def _less(counter: Counter[Any], key: Any) -> None:
-    counter[key] -= 1
-    if counter[key] <= 0:
-        del counter[key]

@@ -23,108 +23,26 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 from bridge.model.address import fold_domain, split
 from bridge.model.errors import PeerError
-from bridge.model.reply import Reply
+from bridge.wire.smtp.dialogue import (
+    Broken,
+    Done,
+    Event,
+    Mail,
+    Offer,
+    Protection,
+    Ready,
+    Result,
+    SendBody,
+    StartTls,
+    Step,
+    offer,
+)
 from bridge.wire.smtp.replies import Answer, Replies
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_KEYWORD = re.compile(rb"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
-_LEGACY_AUTH = b"AUTH="
-
-
-class Step(Enum):
-    """What an answer answers. The values are those of the stages of failure policy."""
-
-    GREETING = "greeting"
-    HELLO = "hello"
-    HELO = "helo"
-    TLS = "starttls"
-    AUTH = "auth"
-    MAIL = "mail"
-    RCPT = "rcpt"
-    DATA = "data"
-    DOT = "dot"
-    RSET = "rset"
-    QUIT = "quit"
-
-
-class Protection(Enum):
-    """How much TLS a session needs: never; where offered; or not without. Who checks the certificate is not here."""
-
-    NONE = "none"
-    MAY = "may"
-    MUST = "must"
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """One transaction. `eight_bit`, `utf8`: as the message was declared when it came in."""
-
-    sender: str
-    recipients: tuple[str, ...]
-    size: int = 0
-    eight_bit: bool = False
-    utf8: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What EHLO was answered with. `size`: 0 where no limit was named."""
-
-    name: str = ""
-    pipelining: bool = False
-    starttls: bool = False
-    eight_bit: bool = False
-    utf8: bool = False
-    size_known: bool = False
-    size: int = 0
-    auth: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one recipient: the reply that decided, and which command it answered."""
-
-    step: Step
-    reply: Reply
-
-    @property
-    def delivered(self) -> bool:
-        return self.step is Step.DOT and self.reply.code // 100 == 2
-
-
-@dataclass(frozen=True, slots=True)
-class StartTls:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class SendBody:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """In the order of `Mail.recipients`."""
-
-    results: tuple[Result, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    step: Step
-    reply: Reply | None
-
-
-Event = StartTls | Ready | SendBody | Done | Broken
 
 
 class Client:
@@ -251,7 +169,7 @@ class Client:
     def _on_hello(self, answer: Answer) -> None:
         step = self._waiting.popleft()
         if answer.code == 250:
-            self.offer = _offer(answer) if step is Step.HELLO else Offer()
+            self.offer = offer(answer) if step is Step.HELLO else Offer()
             self._protect()
         elif answer.code >= 500 and step is Step.HELLO and not (self._lmtp or self._required or self._login):
             self._send(Step.HELO, b"HELO " + self._name)
@@ -473,30 +391,7 @@ STEPS: dict[Step, Row] = {
 }
 
 
-def needs_utf8(sender: str, recipients: tuple[str, ...]) -> bool:
-    """Whether an envelope can only go to a server with SMTPUTF8: a local part isn't ASCII."""
-    return not all(address.isascii() or split(address)[0].isascii() for address in (sender, *recipients))
-
-
 def _safe(text: str) -> bytes:
     if _CONTROL.search(text):
         raise ValueError("a name or address has control characters")
     return text.encode("utf-8")
-
-
-def _offer(answer: Answer) -> Offer:
-    """The EHLO keywords that we know; others, and lines that are none, are passed over."""
-    words: dict[str, list[bytes]] = {}
-    for line in answer.lines[1:]:
-        if line[:5].upper() == _LEGACY_AUTH:
-            line = b"AUTH " + line[5:]
-        name, *values = line.split() or [b""]
-        if _KEYWORD.match(name):
-            words.setdefault(name.decode().upper(), []).extend(values)
-    size = words.get("SIZE", [b""])[:1]
-    limit = int(size[0]) if size and size[0].isdigit() and len(size[0]) < 20 else 0
-    return Offer(
-        answer.lines[0].split(b" ")[0].decode("ascii", "replace")[:255], "PIPELINING" in words, "STARTTLS" in words,
-        "8BITMIME" in words, "SMTPUTF8" in words, "SIZE" in words, limit,
-        frozenset(value.decode("ascii", "replace").upper() for value in words.get("AUTH", ())),
-    )

@@ -94,7 +94,7 @@ def test_S80_tls_login_and_a_big_message_from_the_spool(loop, tmp_path, authorit
 pieces = st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b".", b"a", b"\r\n.\r\n", b"\n.\n", b"MAIL FROM:<x@y>"]))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces.map(b"".join))
 def test_sec_S02_whatever_the_message_the_other_side_sees_one(tmp_path, message):
     outcomes, mails = asyncio.run(deliver(tmp_path, message or b"x", ["a@example.net"], Outbound(), None))

@@ -9,7 +9,7 @@ import sys
 import textwrap
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.deliver.base import Job, Target
@@ -231,6 +231,7 @@ outcomes = st.one_of(
     st.builds(Delivered, texts, replies), st.builds(Failed, replies, texts), st.builds(Deferred, replies, texts, texts))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(1, 1 << 60), outcomes))
 def test_outcomes_survive_the_line(found):
     assert decode_outcomes(encode_outcomes(found)) == found

@@ -2,7 +2,7 @@
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.wire.pop3.drop import Drop
@@ -209,6 +209,7 @@ lines = st.lists(st.one_of(
     st.sampled_from([b"USER eloy", b"PASS clave", b"RETR 1", b"DELE 1", b"TOP 2 0", b"AUTH LOGIN"])), max_size=12)
 
 
+@settings(deadline=None)
 @given(lines, st.integers(1, 30))
 def test_any_bytes_are_answered_and_nothing_escapes(lines, cut):
     machine = Machine(Rules(True, True, "<x@y>"))

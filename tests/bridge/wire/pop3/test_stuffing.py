@@ -1,6 +1,6 @@
 """Bodies of RETR and TOP: exact to the byte, wherever they are cut (I48, I49)."""
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.wire.pop3.stuffing import Stuffer, Top, stuffed
@@ -17,12 +17,14 @@ def unstuffed(answer):
     return answer[: end + 2].replace(b"\r\n.", b"\r\n")[2:]
 
 
+@settings(deadline=None)
 @given(bodies)
 def test_a_client_gets_back_what_was_stored(message):
     expected = message if message.endswith(b"\r\n") or not message else message + b"\r\n"
     assert unstuffed(stuffed(message)) == expected
 
 
+@settings(deadline=None)
 @given(bodies, st.integers(1, 5))
 def test_streaming_gives_the_same_bytes(message, cut):
     stuffer = Stuffer()

@@ -2,15 +2,14 @@
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.model.errors import PeerError
 from bridge.model.reply import Reply
-from bridge.wire.smtp.client import (
-    STEPS,
+from bridge.wire.smtp.client import STEPS, Client
+from bridge.wire.smtp.dialogue import (
     Broken,
-    Client,
     Done,
     Mail,
     Protection,
@@ -261,6 +260,7 @@ answers = st.lists(st.one_of(
     st.binary(max_size=12)), max_size=25)
 
 
+@settings(deadline=None)
 @given(answers, st.booleans(), st.booleans())
 def test_any_server_gives_one_result_per_recipient_or_peer_error(answers, lmtp, login):
     machine = Client("me", lmtp=lmtp, login=("a", "b") if login else None, clear_login=True)

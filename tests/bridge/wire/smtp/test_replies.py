@@ -1,6 +1,6 @@
 """Replies of servers, also of hostile ones (sec-O04, sec-O05)."""
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.model.errors import PeerError
@@ -44,6 +44,7 @@ def test_sec_O05_text_is_harmless_and_short():
     assert "<script>" in reply.text
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=30)))
 def test_only_peer_error_escapes(chunks):
     try:
