@@ -44,41 +44,53 @@ class _Rest:
 
 @dataclass(slots=True)
 class Window:
-    """What is under way. All methods are called from one thread."""
+    """What is in hand and under way. All methods are called from one thread; `now` is monotonic time."""
 
     limits: Limits = field(default_factory=Limits)
     halted: set[str] = field(default_factory=set)
-    recipients: int = 0
+    recipients: int = 0                                         # in hand: under way or waiting for a transaction
     transactions: int = 0
-    _ways: dict[Way, int] = field(default_factory=dict)
+    _held: dict[Way, int] = field(default_factory=dict)         # of these recipients: which way
+    _ways: dict[Way, int] = field(default_factory=dict)         # of these transactions: which way
     _rests: dict[Way, _Rest] = field(default_factory=dict)
 
-    def free(self, way: Way, now: float) -> int:
-        """How many more transactions may go this way at monotonic time `now`."""
-        if self.recipients >= self.limits.active or self.is_halted(way) or self._resting(way, now):
+    # recipients
+
+    def space(self, way: Way, now: float) -> int:
+        """How many more recipients of this way may be taken in hand."""
+        if self.is_halted(way) or self.is_resting(way, now):
             return 0
-        if way[0] not in _SLOW:
-            return 1
-        all_free = self.limits.transactions - self.transactions
-        return max(0, min(all_free, self._room(way) - self._ways.get(way, 0)))
+        return max(0, min(self.limits.active - self.recipients, self._cap(way) - self._held.get(way, 0)))
 
-    def _room(self, way: Way) -> int:
-        """A destination that failed lately gets one transaction until it succeeds."""
-        return 1 if way in self._rests else self.limits.per_destination
-
-    def is_halted(self, way: Way) -> bool:
-        kind, nexthop = way
-        halted = self.halted
-        return bool(halted) and ("all" in halted or _CLASSES.get(kind, "") in halted or nexthop.lower() in halted)
-
-    def begin(self, way: Way, recipients: int) -> None:
+    def take(self, way: Way, recipients: int) -> None:
         self.recipients += recipients
+        self._held[way] = self._held.get(way, 0) + recipients
+
+    def give(self, way: Way, recipients: int) -> None:
+        self.recipients -= recipients
+        left = self._held.get(way, 0) - recipients
+        if left > 0:
+            self._held[way] = left
+        else:
+            self._held.pop(way, None)
+
+    def _cap(self, way: Way) -> int:
+        return self._room(way) * self.limits.chunk if way[0] in _SLOW else self.limits.active
+
+    # transactions
+
+    def may_start(self, way: Way) -> bool:
+        """Is there room for one more transaction? What isn't done in transactions may always start."""
+        if way[0] not in _SLOW:
+            return True
+        return self.transactions < self.limits.transactions and self._ways.get(way, 0) < self._room(way)
+
+    def start(self, way: Way) -> None:
         if way[0] in _SLOW:
             self.transactions += 1
             self._ways[way] = self._ways.get(way, 0) + 1
 
-    def end(self, way: Way, recipients: int) -> None:
-        self.recipients -= recipients
+    def end(self, way: Way) -> None:
         if way[0] in _SLOW:
             self.transactions -= 1
             left = self._ways.get(way, 0) - 1
@@ -86,6 +98,17 @@ class Window:
                 self._ways[way] = left
             else:
                 self._ways.pop(way, None)
+
+    def _room(self, way: Way) -> int:
+        """A destination that failed lately gets one transaction until it succeeds."""
+        return 1 if way in self._rests else self.limits.per_destination
+
+    # trouble
+
+    def is_halted(self, way: Way) -> bool:
+        kind, nexthop = way
+        halted = self.halted
+        return bool(halted) and ("all" in halted or _CLASSES.get(kind, "") in halted or nexthop.lower() in halted)
 
     def trouble(self, way: Way, scope: str, now: float) -> None:
         """A deferral that concerns more than its recipients: spare the destination, or our disk."""
@@ -98,7 +121,7 @@ class Window:
                 rest.until = now + min(REST_FIRST * 2 ** min(rest.failures - 1, 10), REST_LONGEST)
 
     def fine(self, way: Way) -> None:
-        """Something got through."""
+        """Something got through: full speed."""
         if self._rests:
             self._rests.pop(way, None)
 
@@ -106,27 +129,24 @@ class Window:
         """An administrator wants everything tried now: no rests."""
         self._rests.clear()
 
-    def _resting(self, way: Way, now: float) -> bool:
+    def is_resting(self, way: Way, now: float) -> bool:
         if not self._rests:
             return False
         return any(rest and now < rest.until for rest in (self._rests.get(way), self._rests.get((way[0], "*"))))
 
+    # turns
+
     def choose(self, waiting: Iterable[Waiting], now: float, turn: int) -> list[tuple[Waiting, int]]:
-        """Which piles go now, with how many recipients each; `turn` moves the start on, so that none is always last."""
-        piles = [one for one in waiting if self.free((one.kind, one.nexthop), now)]
+        """Which piles are taken from now, with how many recipients each; `turn` moves the start on, so that none is
+        always last. A way that has enough in hand is passed over until half of it is done."""
         chosen: list[tuple[Waiting, int]] = []
-        room, slots = self.limits.active - self.recipients, self.limits.transactions - self.transactions
-        for pile in _turned(piles, turn):
-            slow = pile.kind in _SLOW
-            free = self.free((pile.kind, pile.nexthop), now)
-            most = min(free, slots) * self.limits.chunk if slow else self.limits.active
-            take = min(pile.number, most, room)
-            if take <= 0:
-                continue
-            chosen.append((pile, take))
-            room -= take
-            if slow:
-                slots -= min(free, -(-take // self.limits.chunk))
+        left = self.limits.active - self.recipients
+        for pile in _turned(list(waiting), turn):
+            way = (pile.kind, pile.nexthop)
+            number = min(self.space(way, now), pile.number, left)
+            if number > 0 and 2 * self._held.get(way, 0) <= self._cap(way):
+                chosen.append((pile, number))
+                left -= number
         return chosen
 
 

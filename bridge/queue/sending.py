@@ -7,8 +7,10 @@ stored before the spool file goes, and storing is tried until it succeeds, becau
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from bridge.config.queue import Queue
 from bridge.deliver.base import Job, Transport
@@ -29,6 +31,15 @@ from bridge.watch.trace import Journal
 
 _RETRY = 1.0        # seconds between attempts to store outcomes
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What one call of a transport takes, and the database that has its rows."""
+
+    queue: QueueDb
+    jobs: list[Job]
+    rows: list[Row]
 
 
 class Sending:
@@ -53,32 +64,73 @@ class Sending:
         self._journal, self._clock, self._settings = journal, clock, settings
         self._backoff, self._watch = backoff, watch
         self._finished, self._survived, self._ended = finished, survived, ended
+        self._ready: dict[Way, deque[_Load]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self.failures = False       # a recipient has failed since somebody set this to False
 
     def launch(self, queue: QueueDb, rows: Sequence[Row], spooled: Mapping[str, Spooled]) -> None:
-        """Leased rows of `queue` on their way, as far as the window lets them."""
+        """Take leased rows of `queue` in hand and start what the window lets through; the rest follows as it can."""
         ways: dict[Way, list[Row]] = {}
         for row in rows:
             ways.setdefault((row.kind, row.nexthop), []).append(row)
-        back: list[int] = []
+        back: list[Row] = []
         for way, some in ways.items():
-            single = alone(way[0])
-            jobs = planning.jobs(some, spooled, self._settings.chunk if single else self._settings.active)
-            by_id = {row.id: row for row in some}
-            for group in [[job] for job in jobs] if single else [jobs]:
-                members = [by_id[target.id] for job in group for target in job.targets]
-                if self._window.free(way, self._clock.monotonic()):
-                    self._window.begin(way, len(members))
-                    self._hand.grab({row.message for row in members})
-                    self._track(self._deliver(queue, way, group, members))
-                else:
-                    back += [row.id for row in members]
-        if back:
-            self._track(_done(queue.release(back)))
+            space = self._window.space(way, self._clock.monotonic())
+            some, rest = some[:space], some[space:]
+            back += rest
+            if not some:
+                continue
+            self._window.take(way, len(some))
+            self._hand.grab(row.message for row in some)
+            self._ready.setdefault(way, deque()).extend(self._loads(queue, way, some, spooled))
+            self._start(way)
+        self._give_back(queue, back)
+
+    def _loads(
+        self, queue: QueueDb, way: Way, rows: list[Row], spooled: Mapping[str, Spooled]
+    ) -> Iterator["_Load"]:
+        """Rows of one way as what one call of the transport takes."""
+        single = alone(way[0])
+        by_id = {row.id: row for row in rows}
+        jobs = planning.jobs(rows, spooled, self._settings.chunk if single else self._settings.active)
+        for group in [[job] for job in jobs] if single else [jobs]:
+            yield _Load(queue, group, [by_id[target.id] for job in group for target in job.targets])
+
+    def _start(self, way: Way) -> None:
+        """As many calls as there is room for."""
+        ready = self._ready.get(way)
+        while ready and self._window.may_start(way):
+            self._window.start(way)
+            self._track(self._deliver(way, ready.popleft()))
+        if not ready:
+            self._ready.pop(way, None)
+
+    def _next(self, way: Way) -> None:
+        """A call has ended: others may start, first of the same way; what is to rest or to halt is given back."""
+        now = self._clock.monotonic()
+        for one in (way, *[other for other in self._ready if other != way]):
+            if one not in self._ready:
+                continue
+            if self._window.is_resting(one, now) or self._window.is_halted(one):
+                for load in self._ready.pop(one):
+                    self._let_go(one, load)
+                    self._give_back(load.queue, load.rows)
+            elif self._window.transactions < self._settings.transactions:
+                self._start(one)
+
+    def _let_go(self, way: Way, load: "_Load") -> None:
+        self._window.give(way, len(load.rows))
+        self._hand.let_go(row.message for row in load.rows)
+
+    def _give_back(self, queue: QueueDb, rows: Sequence[Row]) -> None:
+        if rows and not queue.closed:
+            self._track(_done(queue.release([row.id for row in rows])))
 
     async def wait(self, seconds: float) -> None:
         """Let what is under way end; what takes longer is broken off and stays leased to a process that is no more."""
+        for load in [load for loads in self._ready.values() for load in loads]:
+            self._hand.let_go(row.message for row in load.rows)
+        self._ready.clear()
         if self._running:
             _, left = await asyncio.wait(self._running, timeout=seconds)
             for task in left:
@@ -96,17 +148,17 @@ class Sending:
         if not task.cancelled() and task.exception() is not None:
             _log.error("delivery", exc_info=task.exception())
 
-    async def _deliver(self, queue: QueueDb, way: Way, jobs: list[Job], rows: list[Row]) -> None:
+    async def _deliver(self, way: Way, load: "_Load") -> None:
         """One call of a transport, and its record."""
-        ids = {row.message for row in rows}
         try:
-            outcomes = await self._ask(way, jobs)
-            await self._record(queue, way, rows, outcomes, {job.spooled.envelope.id: job.spooled for job in jobs})
+            outcomes = await self._ask(way, load.jobs)
+            await self._record(way, load, outcomes)
         finally:
-            self._hand.let_go(ids)
-            self._window.end(way, len(rows))
+            self._let_go(way, load)
+            self._window.end(way)
+            self._next(way)
             self._ended()
-        await self._survived(ids)
+        await self._survived({row.message for row in load.rows})
 
     async def _ask(self, way: Way, jobs: list[Job]) -> Mapping[int, Outcome]:
         transport = self._transports.get(Kind(way[0]))
@@ -122,18 +174,12 @@ class Sending:
                 outcome = judge_error(error).outcome
         return {target.id: outcome for job in jobs for target in job.targets}
 
-    async def _record(
-        self,
-        queue: QueueDb,
-        way: Way,
-        rows: list[Row],
-        outcomes: Mapping[int, Outcome],
-        spooled: Mapping[str, Spooled],
-    ) -> None:
+    async def _record(self, way: Way, load: "_Load", outcomes: Mapping[int, Outcome]) -> None:
         now = self._clock.now()
-        changes = [self._judged(way, row, outcomes.get(row.id, planning.SILENT), now) for row in rows]
-        finished = await self._store(queue, changes, now)
-        for row in rows:
+        changes = [self._judged(way, row, outcomes.get(row.id, planning.SILENT), now) for row in load.rows]
+        finished = await self._store(load.queue, changes, now)
+        spooled = {job.spooled.envelope.id: job.spooled for job in load.jobs}
+        for row in load.rows:
             outcome = outcomes.get(row.id, planning.SILENT)
             story.told(self._journal, spooled[row.message], row.original, row.address, outcome, now)
         self.failures |= any(change.state == FAILED for change in changes)
