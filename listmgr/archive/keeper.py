@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from bridge.model.clock import SYSTEM, Clock, micros_of
 from bridge.store.engine import Database
@@ -122,6 +122,19 @@ class Archiver:
         options = which.options
         shelf = Shelf(name, which.title, which.posting, options.preferred_language, self.links.listinfo(which))
         return Style(shelf, not options.archive_private, options.archive_volume_frequency, options.subject_prefix)
+
+    def erase(self, name: str) -> None:
+        """Remove the archive of a list: files, then rows. What waits goes too."""
+        with self.locked(name) as tree:
+            for queue_id in self.incoming.ids(name):
+                self.incoming.done(name, queue_id)
+            tree.erase()
+
+            def unit(connection: Connection) -> None:
+                for table in (tables.article, tables.volume, tables.shelf):
+                    connection.execute(delete(table).where(table.c.list == name))
+
+            self.rows.write_now(unit)
 
     def open_shelf(self, name: str, style: Style) -> None:
         """The row that says who may see the archive, before there is anything to see."""

@@ -11,6 +11,7 @@ again, so a rebuild does without and syncs once at its end). Fails by: OSError, 
 """
 
 import os
+import shutil
 from pathlib import Path
 
 from bridge.store import files
@@ -125,3 +126,10 @@ class Tree:
         elif not public and self.public.is_symlink():
             files.unlink(self.public, _LINK)
         _LINK.after()
+
+    def erase(self) -> None:
+        """Everything away: the link, the pages, the master."""
+        if self.public.is_symlink():
+            files.unlink(self.public, _LINK)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.mbox.parent, ignore_errors=True)

@@ -1,0 +1,85 @@
+"""Where a list command is given: the office, the terminal, the language.
+
+Promises: commands read and write only through the desk, so tests and pages can run them. `Stop` carries what to say and
+the exit status: 1 for a problem that is explained, 2 for a wrong call.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from listmgr import registry
+from listmgr.office import Office
+from listmgr.registry import MailingList
+
+
+class Stop(Exception):
+    """The command ends here; the text goes to standard error."""
+
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`host` is the domain of new lists; `actor` who is named in the audit log, for instance "cli:root"."""
+
+    office: Office
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    host: str
+    actor: str
+    language: str = "en"
+
+    def tr(self, english: str, spanish: str) -> str:
+        return spanish if self.language == "es" else english
+
+    def say(self, english: str, spanish: str) -> None:
+        print(self.tr(english, spanish), file=self.stdout)
+
+    def ask(self, english: str, spanish: str) -> str:
+        """An answer from the terminal; "" at the end of input."""
+        self.stdout.write(self.tr(english, spanish))
+        self.stdout.flush()
+        return self.stdin.readline().strip()
+
+    def find(self, name: str) -> MailingList:
+        """The list of that name, or Stop."""
+        with self.office.core.read() as connection:
+            found = registry.find(connection, name.partition("@")[0])
+        if found is None:
+            raise Stop(self.tr(f'No such list "{name}"', f'No existe la lista "{name}"'))
+        return found
+
+    def lines(self, file: str) -> list[str]:
+        """The lines of a file, or of the terminal for `-`; empty lines and comments (#) left out."""
+        if file == "-":
+            return list(_meaningful(self.stdin))
+        try:
+            with Path(file).open(encoding="utf-8", errors="replace") as stream:
+                return list(_meaningful(stream))
+        except OSError as error:
+            reason = error.strerror
+            raise Stop(self.tr(f"Cannot read {file}: {reason}", f"No se puede leer {file}: {reason}")) from None
+
+    def write(self, file: str, lines: Iterable[str]) -> None:
+        """Lines to a file, or to the terminal for "" and `-`."""
+        text = "".join(f"{line}\n" for line in lines)
+        if file in ("", "-"):
+            self.stdout.write(text)
+            return
+        try:
+            Path(file).write_text(text, encoding="utf-8")
+        except OSError as error:
+            reason = error.strerror
+            raise Stop(self.tr(f"Cannot write {file}: {reason}", f"No se puede escribir {file}: {reason}")) from None
+
+
+def _meaningful(stream: Iterable[str]) -> Iterator[str]:
+    for line in stream:
+        line = line.strip()
+        if line and not line.startswith("#"):
+            yield line
