@@ -122,10 +122,10 @@ def read_file(dirs: maildir.Dirs, name: str, info: str | None, guess: int) -> by
     """A whole message as it is on disk. `guess`: its size or more, -1: unknown."""
     descriptor = open_file(dirs, name, info)
     try:
-        data = os.read(descriptor, (guess if guess >= 0 else os.fstat(descriptor).st_size) + 1)
-        if guess >= 0 and len(data) <= guess:
-            return data
-        return data + _rest(descriptor)
+        if guess < 0:
+            guess = os.fstat(descriptor).st_size
+        data = os.read(descriptor, guess + 1)       # not more: a big buffer costs more than the reading
+        return data if len(data) <= guess else data + _rest(descriptor)
     finally:
         os.close(descriptor)
 

@@ -93,7 +93,7 @@ _SOURCES = {
     Column.PREVIEW: "preview.data", Column.HEADER: "NULL",
 }
 _NEEDS = {
-    Column.SIZE: "size", Column.THREADID: "words", Column.ENVELOPE: "envelope", Column.BODY: "structure",
+    Column.SIZE: "size", Column.THREADID: "words", Column.ENVELOPE: "envelope", Column.BODY: "body",
     Column.BODYSTRUCTURE: "structure", Column.PREVIEW: "preview",
 }
 
@@ -270,18 +270,17 @@ def describe(home: Home, folder: Folder, messages: Sequence[Message], needs: set
     """Compute what is needed of these messages and keep it; of how many."""
     kept: dict[str, list[Row]] = {name: [] for name in CONTENT_TABLES}
     sizes: list[Row] = []
-    whole = bool(needs & {"size", "structure", "preview", "plain", "all"})
+    whole = bool(needs & {"size", "structure", "body", "preview", "plain", "all"})
     done = 0
     for message, data in each(home, folder, messages, head=not whole):
         done += 1
-        if needs & {"all", "preview"}:
+        if "all" in needs:
             _describe_all(message, data, kept, sizes)
             continue
-        if "structure" in needs:
-            scanned = mime.scan(data)
-            kept["structure"].append((message.content, structure.bodystructure(scanned, data)))
-            kept["body"].append((message.content, structure.body(scanned, data)))
-            sizes.append((scanned.octets, message.uid))
+        if needs & {"structure", "body", "preview"}:
+            _keep_structure(message, data, needs, kept)
+            if message.size < 0:
+                sizes.append((body.wire_size(data), message.uid))
         elif "size" in needs:
             sizes.append((body.wire_size(data), message.uid))
         if "envelope" in needs:
@@ -292,6 +291,17 @@ def describe(home: Home, folder: Folder, messages: Sequence[Message], needs: set
             _keep_words(message, structure.describe(headers.block(data)), kept)
     _write(home, folder, kept, sizes)
     return done
+
+
+def _keep_structure(message: Message, data: bytes, needs: set[str], kept: dict[str, list[Row]]) -> None:
+    scanned = mime.scan(data)
+    if "structure" in needs:
+        kept["structure"].append((message.content, structure.bodystructure(scanned, data)))
+    if "body" in needs:
+        kept["body"].append((message.content, structure.body(scanned, data)))
+    if "preview" in needs:
+        start = structure.preview(data, scanned)
+        kept["preview"].append((message.content, structure.nstring(start.encode("utf-8", "replace"))))
 
 
 def _describe_all(message: Message, data: bytes, kept: dict[str, list[Row]], sizes: list[Row]) -> None:

@@ -286,31 +286,31 @@ class AccountStore:
     def _bodies(
         self, folder: Folder, messages: Sequence[content.Message]
     ) -> Iterator[list[tuple[int, bytes | Body]]]:
-        ready: list[tuple[int, bytes | Body]] = []
-        size = 0
-        for message in messages:
-            one = self._whole(folder, message)
-            if one is None:
-                continue
-            ready.append((message.uid, one))
-            size += len(one) if isinstance(one, bytes) else SMALL
-            if size >= BODIES:
+        at = 0
+        while at < len(messages):
+            ready: list[tuple[int, bytes | Body]] = []
+            size = 0
+            with self.home.folder_dirs(folder.name) as dirs:
+                while at < len(messages) and size < BODIES:
+                    one = self._whole(folder, dirs, messages[at])
+                    if one is not None:
+                        ready.append((messages[at].uid, one))
+                        size += len(one) if isinstance(one, bytes) else SMALL
+                    at += 1
+            if ready:
                 yield ready
-                ready, size = [], 0
-        if ready:
-            yield ready
 
-    def _whole(self, folder: Folder, message: content.Message) -> bytes | Body | None:
+    def _whole(self, folder: Folder, dirs: maildir.Dirs, message: content.Message) -> bytes | Body | None:
+        """A message in one piece, or opened where it is big; None where it is gone."""
         try:
             if 0 <= message.size <= SMALL:
-                with self.home.folder_dirs(folder.name) as dirs:
-                    return lines.to_wire(read_file(dirs, message.name, message.info, message.size))
-            body = self.body(folder, message.uid)
+                return lines.to_wire(read_file(dirs, message.name, message.info, message.size))
         except FileNotFoundError:
-            try:
-                body = self.body(folder, message.uid)
-            except MessageGone:
-                return None
+            pass    # moved by another program: look again
+        except OSError as error:
+            raise StoreError(f"{self.home.path}, {folder.name}: {error}") from error
+        try:
+            body = self.body(folder, message.uid)
         except MessageGone:
             return None
         if body.size > SMALL:

@@ -231,6 +231,8 @@ def disk_size(stem: str) -> int:
 
 def seconds(stem: str) -> int:
     """The delivery time in a name, or 0."""
+    if stem[10:11] == "." and stem[:10].isdecimal():
+        return int(stem[:10])
     found = _SECONDS.match(stem)
     return int(found[1]) if found else 0
 

@@ -73,6 +73,7 @@ class _Adoption:
     is_new: bool = field(init=False, default=False)
     known_uids: dict[str, int] = field(init=False, default_factory=dict)
     doomed: set[str] = field(init=False, default_factory=set)
+    listed: list[tuple[int, str]] = field(init=False, default_factory=list)     # UIDs given out in this pass
 
     def run(self) -> bool:
         looked = time.time_ns()
@@ -276,6 +277,8 @@ class _Adoption:
 
     def _resolve(self, added: list[Found], taken: set[str]) -> list[Found]:
         """Files of which the index can take the names; others get a name of ours."""
+        if not taken and _all_sound(added):
+            return added
         out: list[Found] = []
         for found in sorted(added, key=_cur_first) if len(added) > 1 else added:
             stem, info = found
@@ -388,6 +391,7 @@ class _Adoption:
                 uid += 1
         if self.known_uids:
             values.sort()
+        self.listed = [(one[1], one[8]) for one in values]
         db.executemany("INSERT INTO message VALUES(?,?,?,?,?,?,?,?,?,?)", values)
 
     def _list_uids(self, db: Connection, fresh: list[tuple[int, int, str, str | None]], first: int) -> None:
@@ -397,9 +401,11 @@ class _Adoption:
         if not missing and not fresh:
             return
         if not missing and uidlist.last_uid(self.dirs.folder) < (row.uidvalidity, first):
-            uidlist.append(self.dirs.folder, zip(range(first, row.uidnext), (one[2] for one in fresh)))
-            return
-        write_list(db, row, self.dirs.folder)
+            uidlist.append(self.dirs.folder, self.listed)
+        elif self.is_new:
+            uidlist.write(self.dirs.folder, row.uidvalidity, row.uidnext, self.listed)
+        else:
+            write_list(db, row, self.dirs.folder)
 
     def _finish(self, appeared: list[Found]) -> None:
         """Files that we wanted to remove and that somebody has renamed meanwhile."""
@@ -434,6 +440,15 @@ def remove_file(dirs: maildir.Dirs, stem: str, info: str | None) -> None:
 def _listing(folder: int) -> list[str]:
     """File names of a directory; those with a dot in front are not mail."""
     return [name for name in os.listdir(folder) if name[0] != "."]
+
+
+def _all_sound(added: list[Found]) -> bool:
+    """Whether all names are different and fit to be kept: one look at all of them."""
+    stems = [stem for stem, _ in added]
+    text = "".join(stems)
+    return text.isprintable() and maildir.MARK not in text and len(max(stems, key=len, default="")) < 250 and (
+        len(set(stems)) == len(stems)
+    )
 
 
 def _cur_first(found: Found) -> tuple[bool, str]:

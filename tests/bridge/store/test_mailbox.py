@@ -496,3 +496,24 @@ def test_a_million_uids_need_no_scan(box):
                for row in chunk]
     assert changed == [(3, 1)]
     assert stored.highestmodseq == view.highestmodseq + 1
+
+
+def test_a_lost_wal_loses_no_uid(box, tmp_path):
+    """sec-Q06: what the index forgets with its -wal, the uidlist remembers."""
+    put(box, 1)
+    box.home.index.checkpoint()
+    for number in range(2, 5):
+        put(box, number)
+    view = box.select("INBOX")
+    copy = tmp_path / "copy"
+    shutil.copytree(box.home.path, copy / "Maildir", copy_function=shutil.copy2)
+    for suffix in ("-wal", "-shm"):
+        (copy / "Maildir" / f"estafeta.index{suffix}").unlink()
+    other = opened(copy)
+    again = other.select("INBOX")
+    assert again.folder.uidvalidity == view.folder.uidvalidity
+    assert list(again.uids) == [1, 2, 3, 4]
+    assert [whole for chunk in other.bodies(again.folder, EVERYTHING) for _, whole in chunk] == [
+        MAIL % (number, number) for number in range(1, 5)]
+    assert put(other, 5).target[0] > 4
+    other.close()
