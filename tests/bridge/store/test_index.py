@@ -89,7 +89,7 @@ def test_a_damaged_file_is_moved_aside(index, tmp_path):
     with pytest.raises(StoreError):
         value(index)
     assert value(index) == 0
-    assert len(list(tmp_path.glob("estafeta.index.corrupt-*"))) == 1
+    assert list(tmp_path.glob("estafeta.index.corrupt-*"))
     index.close()
     path.write_bytes(b"SQLite format 3\0" + os.urandom(5000))
     assert value(index) == 0
