@@ -67,7 +67,7 @@ class Care:
         mover, dead = self._mover, list(left_behind)
         if dead:
             deaths = mover.queue.count_deaths(dead).result()
-            mover.parts.inflight.discard(())    # the note begins anew
+        mover.parts.inflight.begin()
         for one in [one for one, number in deaths.items() if number >= mover.settings.poison]:
             self.quarantine(one, f"the process died {deaths.pop(one)} times while it handled this message")
         mover.hand.suspects = deaths

@@ -65,6 +65,8 @@ class Sending:
         self._backoff, self._watch = backoff, watch
         self._finished, self._survived, self._ended = finished, survived, ended
         self._ready: dict[Way, deque[_Load]] = {}
+        self._outbox: list[tuple[QueueDb, list[Change], asyncio.Future[None]]] = []
+        self._storing = False
         self._running: set[asyncio.Task[None]] = set()
         self.failures = False       # a recipient has failed since somebody set this to False
 
@@ -177,14 +179,12 @@ class Sending:
     async def _record(self, way: Way, load: "_Load", outcomes: Mapping[int, Outcome]) -> None:
         now = self._clock.now()
         changes = [self._judged(way, row, outcomes.get(row.id, planning.SILENT), now) for row in load.rows]
-        finished = await self._store(load.queue, changes, now)
+        await self._store(load.queue, changes)
         spooled = {job.spooled.envelope.id: job.spooled for job in load.jobs}
         for row in load.rows:
             outcome = outcomes.get(row.id, planning.SILENT)
             story.told(self._journal, spooled[row.message], row.original, row.address, outcome, now)
         self.failures |= any(change.state == FAILED for change in changes)
-        if finished:
-            await self._finished(finished)
 
     def _judged(self, way: Way, row: Row, outcome: Outcome, now: float) -> Change:
         """What becomes of a row, and what that says of the way it was to go."""
@@ -196,10 +196,34 @@ class Sending:
         over = now > row.expires_at and attempts >= self._settings.expire_attempts and not self._watch.held
         return planning.change(row, outcome, now, self._backoff.wait(attempts), expired=over)
 
-    async def _store(self, queue: QueueDb, changes: list[Change], now: float) -> list[str]:
+    async def _store(self, queue: QueueDb, changes: list[Change]) -> None:
+        """Returns when the changes are committed. What ends meanwhile shares the next unit."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outbox.append((queue, changes, stored))
+        if not self._storing:
+            self._storing = True
+            self._track(self._store_all())
+        await stored
+
+    async def _store_all(self) -> None:
+        try:
+            while self._outbox:
+                queue = self._outbox[0][0]
+                group = [one for one in self._outbox if one[0] is queue]
+                self._outbox = [one for one in self._outbox if one[0] is not queue]
+                finished = await self._record_group(queue, [change for _, changes, _ in group for change in changes])
+                for _, _, stored in group:
+                    if not stored.done():
+                        stored.set_result(None)
+                if finished:
+                    await self._finished(finished)
+        finally:
+            self._storing = False
+
+    async def _record_group(self, queue: QueueDb, changes: list[Change]) -> list[str]:
         while True:
             try:
-                return await asyncio.wrap_future(queue.record(changes, now))
+                return await asyncio.wrap_future(queue.record(changes, self._clock.now()))
             except StoreError as error:
                 if queue.closed:
                     return []       # its successor takes the messages up from the spool again

@@ -1,14 +1,18 @@
 """Which messages are in the mover's hands right now, so that a death can be blamed on them (P14, sec-R12).
 
-Promises: cheap (one small write when something is taken up or let go); survives the death of the process, not a power
-cut, which is nobody's fault. Never raises after it was opened: a lost note is one more attempt for a poison message.
+A file of slots, mapped into memory: taking up and letting go are plain stores that cost no call.
+Promises: survives the death of the process; not a power cut, which is nobody's fault. Never raises after it was opened:
+a message that finds no slot is not noted, and gets one more attempt if it is poison.
 """
+import mmap
 import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-_LIMIT = 1 << 20
+_SLOTS = 16384
+_WIDTH = 16
+_EMPTY = bytes(_WIDTH)
 
 
 class Inflight:
@@ -16,44 +20,64 @@ class Inflight:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._ids: set[str] = set()
+        self._map: mmap.mmap | None = None
+        self._places: dict[str, int] = {}
+        self._free: list[int] = []
         self._lock = threading.Lock()
-        self._descriptor = -1
 
     def left_behind(self) -> list[str]:
-        """The messages that were in hand when the last process died; empty after a proper stop. Opens the note anew."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._descriptor < 0:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(self._path, flags, 0o600)
-        text = os.pread(self._descriptor, _LIMIT, 0).decode("ascii", "replace")
-        return sorted({word for word in text.split() if len(word) == 16 and word.isalnum()})
+        """The messages noted now; at the first call what the last process had in hand when it died. Opens the note."""
+        with self._lock:
+            found = self._open()
+            words = (found[at : at + _WIDTH] for at in range(0, _SLOTS * _WIDTH, _WIDTH))
+            return sorted({word.decode() for word in words if word != _EMPTY and word.isascii() and word.isalnum()})
+
+    def begin(self) -> None:
+        """What was left behind is dealt with: from here on only what is added now."""
+        with self._lock:
+            found = self._open()
+            ours = set(self._places.values())
+            for at in range(0, _SLOTS * _WIDTH, _WIDTH):
+                if at not in ours:
+                    found[at : at + _WIDTH] = _EMPTY
 
     def add(self, ids: Iterable[str]) -> None:
         with self._lock:
-            self._ids.update(ids)
-            self._note()
+            if self._map is None:
+                return
+            for one in ids:
+                if one not in self._places and self._free and len(one) == _WIDTH and one.isascii():
+                    at = self._places[one] = self._free.pop()
+                    self._map[at : at + _WIDTH] = one.encode()
 
     def discard(self, ids: Iterable[str]) -> None:
         with self._lock:
-            self._ids.difference_update(ids)
-            self._note()
+            if self._map is None:
+                return
+            for one in ids:
+                at = self._places.pop(one, -1)
+                if at >= 0:
+                    self._map[at : at + _WIDTH] = _EMPTY
+                    self._free.append(at)
 
     def close(self) -> None:
         """A proper stop: nothing is in hand any more."""
         with self._lock:
-            self._ids.clear()
-            self._note()
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
+            if self._map is not None:
+                self._map[:] = bytes(len(self._map))
+                self._map.close()
+                self._map = None
+            self._places.clear()
 
-    def _note(self) -> None:
-        if self._descriptor < 0:
-            return
-        data = " ".join(self._ids).encode()
-        try:
-            os.pwrite(self._descriptor, data + b"\n", 0)
-            os.ftruncate(self._descriptor, len(data) + 1)
-        except OSError:
-            return
+    def _open(self) -> mmap.mmap:
+        if self._map is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, _SLOTS * _WIDTH)
+                self._map = mmap.mmap(descriptor, _SLOTS * _WIDTH)
+            finally:
+                os.close(descriptor)
+            self._free = list(range((_SLOTS - 1) * _WIDTH, -1, -_WIDTH))
+        return self._map
