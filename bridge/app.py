@@ -7,6 +7,7 @@ Fails by: ConfigError with lines ready to print.
 """
 
 import logging
+import os
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
+from starlette.routing import BaseRoute
 
 from bridge.config.fetch import FetchAccount
 from bridge.config.schema import Settings
@@ -36,9 +38,12 @@ from bridge.model.errors import ConfigError, Refused, StoreError
 from bridge.model.reply import Reply
 from bridge.queue.enter import Door
 from bridge.route import resolver, tables
-from bridge.serve.auth import Authenticator, Busy
-from bridge.store import certificate, instance, ledger
+from bridge.serve.auth import Authenticator, Busy, Verify
+from bridge.serve.guesses import Guesses
+from bridge.serve.pop3.apop import verifier
+from bridge.store import certificate, files, instance, ledger
 from bridge.store.accounts import Account, Accounts
+from bridge.store.apop import ApopSecrets
 from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
 from bridge.store.mailbox import Mailstore
@@ -58,13 +63,16 @@ from listmgr.links import Links
 from listmgr.notices import Notices
 from listmgr.office import Office
 from listmgr.transport import ListTransport
+from listmgr.web import routes as list_routes
 
 log = logging.getLogger("estafeta")
 
 CORE_COMMIT = Failpoint("core.commit", "a transaction of core.db")
+SECRET = Failpoint("web.secret", "the secret behind form tokens")
 ARCHIVE_COMMIT = Failpoint("archive.commit", "a transaction of archive.db")
 CORE, ARCHIVE = Schema("core", core), Schema("archive", archive)
 Remote = SenderTransport | SmtpTransport
+GUESSES = Guesses()     # made before the fork: one table for all processes and protocols (sec-A01)
 BUSY = Reply(454, "4.7.0", "Too many logins just now, try again later")
 assert ledger.seen.metadata is list_tables.member.metadata is core  # one schema
 
@@ -161,8 +169,20 @@ class House:
 
     @cached_property
     def authenticator(self) -> Authenticator[Account]:
+        return self._authenticator(self.accounts.verify)
+
+    @cached_property
+    def apop_secrets(self) -> ApopSecrets:
+        return ApopSecrets(self.core, self.accounts)
+
+    @cached_property
+    def apop_authenticator(self) -> Authenticator[Account]:
+        """For APOP: the same limits, secrets of their own."""
+        return self._authenticator(verifier(self.apop_secrets))
+
+    def _authenticator(self, verify: Verify[Account]) -> Authenticator[Account]:
         return Authenticator(
-            self.accounts.verify, self.accounts.generation, settings=self.settings.login, journal=self.journal,
+            verify, self.accounts.generation, settings=self.settings.login, guesses=GUESSES, journal=self.journal,
             clock=self.clock,
         )  # fmt: skip
 
@@ -185,7 +205,17 @@ class House:
     @cached_property
     def poller(self) -> Poller:
         size = self.settings.smtp.message_size
-        return Poller(self.ledger, self.door, self.journal, self.data, size, self.clock)
+        return Poller(
+            self.ledger, self.door, self.journal, self.data, size, self.clock,
+            poll_seconds=self.settings.fetch.poll_seconds, owner=self._fetch_owner,
+        )  # fmt: skip
+
+    def _fetch_owner(self, account: FetchAccount) -> str:
+        """Who hears about trouble with an external account: its user, or the owner of its list."""
+        if all(route.kind is not resolver.Kind.LIST for route in self.resolve(account.to)):
+            return account.to
+        local, _, domain = account.to.rpartition("@")
+        return f"{local}-owner@{domain}"
 
     def fetch_accounts(self) -> tuple[list[FetchAccount], list[str]]:
         """The external accounts, their local targets full addresses that exist, and what is wrong with the others."""
@@ -256,6 +286,13 @@ class House:
         return SmtpTransport(pool, self.spool, chunk=settings.queue.chunk)
 
     @cached_property
+    def list_routes(self) -> list[BaseRoute]:
+        override = self.settings.paths.templates
+        secret = secret_file(self.data / "web.secret")
+        archives = Path(self.settings.paths.archives)
+        return list_routes(self.office, archives, secret=secret, override=Path(override) if override else None)
+
+    @cached_property
     def lists(self) -> ListTransport:
         return ListTransport(self.office)
 
@@ -267,9 +304,16 @@ class House:
     def close(self) -> None:
         """Close what was opened, databases last."""
         parts = vars(self)
-        for name in ("authenticator", "mailstore", "spool", "archive_rows", "core", "trace_log"):
+        for name in ("authenticator", "apop_authenticator", "mailstore", "spool", "archive_rows", "core", "trace_log"):
             if name in parts:
                 parts[name].close()
+
+
+def secret_file(path: Path) -> bytes:
+    """32 random bytes that outlive a restart, made at the first use."""
+    if not path.exists():
+        files.replace(path, os.urandom(32), SECRET)
+    return path.read_bytes()
 
 
 def _list_hosts(connection: Connection) -> dict[str, str]:

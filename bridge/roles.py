@@ -99,6 +99,8 @@ async def readers(house: House, sockets: Sockets, stop: Stop) -> None:
         settings=house.settings.pop3,
         hostname=house.settings.server.hostname,
         journal=house.journal,
+        apop=house.apop_authenticator.check,
+        apop_offered=house.apop_secrets.any,
         clock=house.clock,
     )
     deadlines = pop3_session.deadlines(house.settings.pop3)
@@ -146,11 +148,10 @@ async def worker(house: House, sockets: Sockets, stop: Stop) -> None:
 async def collector(house: House, sockets: Sockets, stop: Stop) -> None:
     """External accounts on their timetable."""
     loop = asyncio.get_running_loop()
-    accounts, problems = await loop.run_in_executor(None, house.fetch_accounts)
-    for problem in problems:
-        log.error("%s", problem)
-    timetable = Timetable(house.settings.fetch, accounts, house.poller.poll)
-    timetable.start()
+    timetable = Timetable(
+        house.settings.fetch, house.fetch_accounts, house.poller.poll, halt=house.poller.stop
+    )
+    await loop.run_in_executor(None, timetable.start)
     await stop.wait()
     await loop.run_in_executor(None, timetable.stop)
 

@@ -10,9 +10,9 @@ def application(house: House) -> ASGIApp:
     """Everything under one roof, behind one guard."""
     settings = house.settings
     return pages.application(
-        (),
+        house.list_routes,
         web=settings.web,
         hostname=settings.server.hostname,
         port=settings.listen.http,
-        home="<h1>Estafeta</h1>",
+        home="/mailman/listinfo",
     )

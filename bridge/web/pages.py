@@ -6,13 +6,13 @@ Not here: what the pages say (`listmgr.web`), starting the server (`bridge.roles
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -86,14 +86,11 @@ def _bounded(receive: Receive) -> Receive:
     return bounded
 
 
-Health = Callable[[], Awaitable[dict[str, object]]]
-
-
 def application(routes: Sequence[BaseRoute], *, web: Web, hostname: str, port: int, home: str) -> ASGIApp:
-    """The whole site. `home` is the HTML of `/`; the settings name the hosts it answers to."""
+    """The whole site. `home` is the path that `/` leads to; the settings name the hosts it answers to."""
 
     async def index(request: Request) -> Response:
-        return HTMLResponse(home)
+        return RedirectResponse(home)
 
     async def alive(request: Request) -> Response:
         return PlainTextResponse("ok\n")

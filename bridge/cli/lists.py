@@ -1,0 +1,239 @@
+"""The list commands with Mailman's names and switches; what they do is in `listmgr.commands`."""
+
+import argparse
+import getpass
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge.cli.settings import settings_of
+from bridge.cli.words import language, tr
+
+if TYPE_CHECKING:
+    from bridge.app import House
+    from listmgr.commands.desk import Desk
+
+
+def lists(arguments: list[str]) -> None:
+    """`estafeta list NAME ...`: the same commands under one roof."""
+    names = {name: globals()[name] for name in NAMES}
+    if not arguments or arguments[0] not in names:
+        print(tr("usage: estafeta list ", "uso: estafeta list ") + " | ".join(names), file=sys.stderr)
+        raise SystemExit(2)
+    names[arguments[0]](arguments[1:])
+
+
+NAMES = ("newlist", "rmlist", "list_lists", "add_members", "list_members", "remove_members", "find_member", "arch")
+
+
+def _parser(name: str, en: str, es: str) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog=name, description=tr(en, es))
+    made.add_argument("--config", type=Path, metavar="FILE", help=tr("settings file", "fichero de ajustes"))
+    return made
+
+
+@contextmanager
+def _desk(config: Path | None) -> "Iterator[tuple[Desk, House]]":
+    """A desk at the terminal; `Stop` becomes words and an exit status."""
+    from bridge import app
+    from listmgr.commands.desk import Desk, Stop
+
+    with app.opened(settings_of(config).settings) as house:
+        host = house.settings.lists.host or house.current.tables.primary
+        actor = f"cli:{getpass.getuser()}"
+        desk = Desk(house.office, sys.stdin, sys.stdout, sys.stderr, host, actor, language())
+        try:
+            yield desk, house
+        except Stop as stop:
+            print(stop, file=sys.stderr)
+            raise SystemExit(stop.status) from None
+
+
+def _finish(config: Path | None, work: "Callable[[Desk, House], int]") -> None:
+    with _desk(config) as (desk, house):
+        status = work(desk, house)
+    raise SystemExit(status)
+
+
+def newlist(words: list[str]) -> None:
+    """newlist [-q] [-l LANG] [-e MAILHOST] [LIST [ADMIN [PASSWORD]]]"""
+    arg = _parser("newlist", "Make a mailing list.", "Crea una lista de correo.")
+    arg.add_argument("-q", "--quiet", action="store_true", help=tr("don't tell the owner", "no avisar al responsable"))
+    arg.add_argument("-a", "--automate", action="store_true", help=argparse.SUPPRESS)
+    arg.add_argument("-l", "--language", default="", help=tr("language of the list", "idioma de la lista"))
+    arg.add_argument("-e", "--emailhost", default="", help=tr("domain of the list", "dominio de la lista"))
+    arg.add_argument("-u", "--urlhost", default="", help=argparse.SUPPRESS)
+    arg.add_argument("name", nargs="?", default="", metavar="LIST")
+    arg.add_argument("owner", nargs="?", default="", metavar="ADMIN")
+    arg.add_argument("password", nargs="?", default="", help=argparse.SUPPRESS)
+    given = arg.parse_args(words)
+    from listmgr.commands import lists as work
+
+    _finish(
+        given.config,
+        lambda desk, house: work.newlist(
+            desk, given.name, given.owner, language=given.language, host=given.emailhost, quiet=given.quiet
+        ),
+    )
+
+
+def rmlist(words: list[str]) -> None:
+    """rmlist [-a] LIST"""
+    arg = _parser(
+        "rmlist", "Remove a list; its archive stays unless -a.", "Borra una lista; su archivo queda salvo -a."
+    )
+    arg.add_argument("-a", "--archives", action="store_true", help=tr("the archive, too", "también el archivo"))
+    arg.add_argument("name", metavar="LIST")
+    given = arg.parse_args(words)
+    from listmgr.commands import lists as work
+
+    _finish(
+        given.config,
+        lambda desk, house: work.rmlist(desk, given.name, archiver=house.archiver if given.archives else None),
+    )
+
+
+def list_lists(words: list[str]) -> None:
+    """list_lists [-a] [-V HOST] [-b]"""
+    arg = _parser("list_lists", "All lists.", "Todas las listas.")
+    arg.add_argument("-a", "--advertised", action="store_true", help=tr("only the advertised", "solo las anunciadas"))
+    arg.add_argument("-V", "--virtual-host-overview", dest="host", default="", metavar="HOST")
+    arg.add_argument("-b", "--bare", action="store_true", help=tr("names only", "solo los nombres"))
+    given = arg.parse_args(words)
+    from listmgr.commands import lists as work
+
+    _finish(
+        given.config,
+        lambda desk, house: work.list_lists(desk, advertised=given.advertised, host=given.host, bare=given.bare),
+    )
+
+
+def add_members(words: list[str]) -> None:
+    """add_members [-r FILE] [-i] [-w y|n] [-a y|n] [-n] LIST, or -n FILE LIST as in older releases (L07)."""
+    if not words or "-h" in words or "--help" in words:
+        print(
+            tr(
+                "usage: add_members [-r FILE | -n FILE] [-i] [-w y|n] [-a y|n] [--nomail] LIST\n"
+                "FILE has an address a line; - is standard input.",
+                "uso: add_members [-r FICHERO | -n FICHERO] [-i] [-w y|n] [-a y|n] [--nomail] LISTA\n"
+                "FICHERO tiene una dirección por línea; - es el teclado.",
+            )
+        )
+        raise SystemExit(0 if words else 2)
+    config, words = _config_in(words)
+    from listmgr.commands import members as work
+
+    def run(desk: "Desk", house: "House") -> int:
+        asked = work.arguments(words)
+        if asked.file == "-" and sys.stdin.isatty():
+            desk.say("Addresses, one a line; end with Ctrl-D.", "Direcciones, una por línea; termine con Ctrl-D.")
+        return work.add_members(desk, asked)
+
+    _finish(config, run)
+
+
+def _config_in(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """--config FILE taken out of words that another parser reads."""
+    rest = list(words)
+    if "--config" in rest[:-1]:
+        place = rest.index("--config")
+        config = Path(rest[place + 1])
+        del rest[place : place + 2]
+        return config, rest
+    return None, rest
+
+
+def list_members(words: list[str]) -> None:
+    """list_members [-o FILE] [-r] [-f] [-p] [-n [WHY]] LIST"""
+    arg = _parser("list_members", "Members of a list.", "Miembros de una lista.")
+    arg.add_argument("-o", "--output", default="", metavar="FILE")
+    arg.add_argument("-r", "--regular", action="store_true", help=tr("those who get mail", "quienes reciben correo"))
+    arg.add_argument("-f", "--fullnames", action="store_true", help=tr("with names", "con nombres"))
+    arg.add_argument("-p", "--preserve", action="store_true", help=tr("upper case kept", "conservar mayúsculas"))
+    arg.add_argument("-n", "--nomail", nargs="?", const="", default=None, metavar="WHY",
+                     help=tr("those without delivery", "quienes no reciben"))  # fmt: skip
+    arg.add_argument("name", metavar="LIST", nargs="?", default="")
+    given = arg.parse_args(words)
+    if not given.name and given.nomail:  # `-n LIST`: the option took the name
+        given.name, given.nomail = given.nomail, ""
+    if not given.name:
+        arg.error(tr("name the list", "indique la lista"))
+    from listmgr.commands import members as work
+
+    _finish(
+        given.config,
+        lambda desk, house: work.list_members(
+            desk, given.name, fullnames=given.fullnames, preserve=given.preserve, regular=given.regular,
+            nomail=given.nomail, output=given.output,
+        ),
+    )  # fmt: skip
+
+
+def remove_members(words: list[str]) -> None:
+    """remove_members [-f FILE] [-a] [--fromall] [-n] [-N] LIST [ADDRESS ...]"""
+    arg = _parser("remove_members", "Take addresses off a list.", "Da de baja direcciones de una lista.")
+    arg.add_argument("-f", "--file", default="", metavar="FILE")
+    arg.add_argument("-a", "--all", action="store_true", help=tr("everybody", "todos"))
+    arg.add_argument("--fromall", action="store_true", help=tr("from every list", "de todas las listas"))
+    arg.add_argument("-n", "--nouserack", action="store_true", help=tr("don't tell the member", "no avisar al miembro"))
+    arg.add_argument(
+        "-N", "--noadminack", action="store_true", help=tr("don't tell the owner", "no avisar al responsable")
+    )
+    arg.add_argument("rest", nargs="+", metavar="LIST ADDRESS")
+    given = arg.parse_args(words)
+    name, addresses = ("", given.rest) if given.fromall else (given.rest[0], given.rest[1:])
+    from listmgr.commands import members as work
+
+    _finish(
+        given.config,
+        lambda desk, house: work.remove_members(
+            desk, name, addresses, file=given.file, everybody=given.all, all_lists=given.fromall,
+            goodbye=not given.nouserack, notify=not given.noadminack,
+        ),
+    )  # fmt: skip
+
+
+def find_member(words: list[str]) -> None:
+    """find_member [-l LIST] [-x LIST] [-w] REGEX ..."""
+    arg = _parser("find_member", "Where an address is a member.", "En qué listas está una dirección.")
+    arg.add_argument("-l", "--listname", action="append", default=[])
+    arg.add_argument("-x", "--exclude", action="append", default=[])
+    arg.add_argument("-w", "--owners", action="store_true", help=tr("owners, too", "también responsables"))
+    arg.add_argument("patterns", nargs="+", metavar="REGEX")
+    given = arg.parse_args(words)
+    from listmgr.commands import members as work
+
+    _finish(
+        given.config,
+        lambda desk, house: work.find_member(
+            desk, given.patterns, only=given.listname, exclude=given.exclude, owners=given.owners
+        ),
+    )
+
+
+def arch(words: list[str]) -> None:
+    """arch [-q] [--wipe] LIST [MBOX]"""
+    arg = _parser("arch", "Make or renew the archive of a list.", "Crea o renueva el archivo de una lista.")
+    arg.add_argument("-q", "--quiet", action="store_true", help=tr("no progress", "sin indicar el avance"))
+    arg.add_argument("--wipe", action="store_true", help=tr("write every page anew", "escribir de nuevo las páginas"))
+    arg.add_argument("name", metavar="LIST")
+    arg.add_argument("mbox", nargs="?", default="", metavar="MBOX")
+    given = arg.parse_args(words)
+    import os
+
+    from listmgr.archive.rebuild import How
+    from listmgr.commands import archives as work
+
+    shown = not given.quiet and sys.stderr.isatty()
+
+    def tell(what: str, done: int, total: int) -> None:
+        if shown:
+            print(f"\r{what} {done}/{total} ", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+    how = How(os.cpu_count() or 1, tell)
+    _finish(
+        given.config,
+        lambda desk, house: work.arch(desk, house.archiver, given.name, given.mbox, wipe=given.wipe, how=how),
+    )
