@@ -322,12 +322,17 @@ def _list_hosts(connection: Connection) -> dict[str, str]:
 
 
 def prepare(house: House) -> None:
-    """Folders, schema, certificate: what must be there before anything runs. Call it with the data folder claimed."""
+    """Folders, schema, certificate: what must be there before anything runs; drafts in the spool that nobody writes any
+    more go. Call it with the data folder claimed."""
     paths = house.settings.paths
     for name in (paths.spool, paths.databases, paths.trace, paths.run):
         Path(name).mkdir(parents=True, exist_ok=True, mode=0o700)
     migrate(house.core, CORE, clock=house.clock)
     migrate(house.archive_rows, ARCHIVE, clock=house.clock)
+    try:
+        house.spool.sweep(house.clock.now())
+    except StoreError as error:
+        log.warning("old drafts stay in the spool: %s", error)  # they harm nobody
     assert house.tls is not None
 
 

@@ -181,6 +181,7 @@ class Supervisor:
         gc.collect()
         gc.freeze()
         self._fill()
+        self._write_status()
         self.ready()
         while self._children or not self._stopping:
             self._wait()

@@ -6,7 +6,7 @@ test can enumerate them all (`registered()`). Armed only by the environment or b
     ESTAFETA_FP="spool.fdatasync=EIO@3,queue.commit+=kill@7,spool.write=ENOSPC@p0.01"
 
 `name=` acts before the operation, `name+=` after it. Actions: `kill` (SIGKILL to ourselves), an errno name,
-`sleep<ms>`.
+`sleep<ms>`. What acted is said on standard error, so that a test knows what it has tested.
 `@n` acts on the n-th hit only, `@p0.1` on each hit with that probability, neither: on every hit.
 """
 import errno
@@ -20,10 +20,10 @@ _plans: dict[str, list["_Plan"]] = {}
 
 
 class _Plan:
-    __slots__ = ("action", "chance", "hits", "nth")
+    __slots__ = ("action", "chance", "hits", "name", "nth")
 
-    def __init__(self, action: str, when: str) -> None:
-        self.action, self.hits = action, 0
+    def __init__(self, name: str, action: str, when: str) -> None:
+        self.name, self.action, self.hits = name, action, 0
         self.nth = int(when) if when and not when.startswith("p") else 0
         self.chance = float(when[1:]) if when.startswith("p") else 1.0
 
@@ -33,6 +33,7 @@ class _Plan:
             return
         if self.chance < 1.0 and random.random() >= self.chance:
             return
+        os.write(2, f"failpoint {self.name}={self.action}\n".encode())
         if self.action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)  # the signal is on its way; nothing after this point may run
@@ -77,7 +78,7 @@ def arm(text: str) -> None:
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, rest = item.partition("=")
         action, _, when = rest.partition("@")
-        _plans.setdefault(name, []).append(_Plan(action, when))
+        _plans.setdefault(name, []).append(_Plan(name, action, when))
     for point in _registry.values():
         point.armed = point.name in _plans or point.name + "+" in _plans
 
