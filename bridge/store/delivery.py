@@ -131,7 +131,7 @@ class Maildirs:
         if not begun:
             return
         try:
-            for chunk in _converted(letter.spooled):
+            for chunk in converted(letter.spooled):
                 for draft in begun:
                     draft.write(chunk)
         except (OSError, StoreError, Damaged) as error:
@@ -316,7 +316,7 @@ class _Draft:
             return
         if not self.written:
             self.written = True
-            chunk = _top(self.copy) + chunk
+            chunk = top(self.copy) + chunk
         try:
             files.write(self.descriptor, chunk, _WRITE)
         except (OSError, StoreError) as error:
@@ -402,7 +402,7 @@ def _batches(letters: Iterable[Letter], most: int) -> Iterator[list[Letter]]:
         yield batch
 
 
-def _converted(spooled: Spooled) -> Iterator[bytes]:
+def converted(spooled: Spooled) -> Iterator[bytes]:
     """The message with LF line ends and without a Return-Path of others, chunk by chunk."""
     descriptor = files.open_read(spooled.path)
     try:
@@ -439,7 +439,7 @@ def _mark(address: str) -> str:
     return blake2b(address.encode(), digest_size=6).hexdigest()
 
 
-def _top(copy: Copy) -> bytes:
+def top(copy: Copy) -> bytes:
     """The fields that final delivery writes (D05, S24)."""
     text = f"Return-Path: <{copy.sender}>\nX-Original-To: {copy.original}\nDelivered-To: {copy.address}\n"
     if text.count("\n") != 3 or "\r" in text or "\0" in text:
