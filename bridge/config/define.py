@@ -15,8 +15,8 @@ def setting(default: Any, help: str, *, es: str, secret: bool = False, example: 
     without it the setting is only in the reference."""
     metadata = {"help": help, "es": es, "secret": secret, "example": example}
     if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+        return field(default_factory=default, metadata=metadata, repr=not secret)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,11 @@ class FetchAccount:
     """One external account. In the file: [[fetch.account]]."""
 
     name: str = setting("", "Short name of the account.", es="Nombre corto de la cuenta.")
-    protocol: Literal["imap", "pop3"] = setting("imap", "Protocol: imap or pop3.", es="Protocolo: imap o pop3.")
+    protocol: Literal["imap", "pop3", "auto"] = setting(
+        "imap",
+        "Protocol: imap, pop3, or auto: imap and, where nobody answers, pop3.",
+        es="Protocolo: imap, pop3 o auto: imap y, si nadie responde, pop3.",
+    )
     host: str = setting("", "The remote server.", es="El servidor remoto.")
     port: int = setting(0, "Port; 0: the usual one.", es="Puerto; 0: el habitual.")
     tls: Literal["implicit", "starttls", "none"] = setting(
@@ -27,13 +31,18 @@ class FetchAccount:
     )
     tls_fingerprint: str = setting(
         "",
-        "Only this certificate (SHA-256, hexadecimal).",
-        es="Solo este certificado (SHA-256, hexadecimal).",
+        "Only this certificate (SHA-256, hexadecimal; SHA-1 and MD5 of old files are understood).",
+        es="Solo este certificado (SHA-256, hexadecimal; se entienden SHA-1 y MD5 de ficheros antiguos).",
     )
     tls_ca_file: str = setting(
         "",
-        "Trust the authorities in this PEM file.",
-        es="Confiar en las autoridades de este fichero PEM.",
+        "Trust the authorities in this PEM file or folder.",
+        es="Confiar en las autoridades de este fichero PEM o carpeta.",
+    )
+    tls_name: str = setting(
+        "",
+        "Name that the certificate must have; empty: host.",
+        es="Nombre que debe llevar el certificado; vacío: host.",
     )
     user: str = setting("", "Login there.", es="Usuario remoto.")
     password: str = setting("", "Password there.", es="Contraseña remota.", secret=True)
@@ -47,12 +56,21 @@ class FetchAccount:
         "Local address that gets the mail: a user or a list.",
         es="Dirección local que recibe el correo: usuario o lista.",
     )
-    folders: tuple[str, ...] = setting(("INBOX",), "Folders to collect (IMAP).", es="Carpetas que se recogen (IMAP).")
+    folders: tuple[str, ...] = setting(
+        ("INBOX",),
+        "Folders to collect (IMAP); * and ? are patterns.",
+        es="Carpetas que se recogen (IMAP); * y ? son comodines.",
+    )
     keep: bool = setting(True, "Leave the mail on the server.", es="Dejar el correo en el servidor.")
     delete_days: int = setting(
         0,
         "With keep: delete there after so many days; 0: never.",
         es="Con keep: borrar allí pasados estos días; 0: nunca.",
+    )
+    expunge_all: bool = setting(
+        False,
+        "Where the server has no UIDPLUS, expunge the whole folder; only if nobody else uses it.",
+        es="Si el servidor no tiene UIDPLUS, purgar toda la carpeta; solo si nadie más la usa.",
     )
     interval: int = setting(
         0, "Seconds between polls; 0: fetch.interval.", es="Segundos entre consultas; 0: fetch.interval."
@@ -63,6 +81,9 @@ class FetchAccount:
     limit: int = setting(
         0, "Leave larger messages there, bytes; 0: no limit.", es="No recoger mensajes mayores, bytes; 0: sin límite."
     )
+    most: int = setting(
+        0, "Messages collected in one poll; 0: all.", es="Mensajes recogidos en una consulta; 0: todos."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,11 @@ class Fetch:
 
     interval: int = setting(300, "Seconds between polls.", es="Segundos entre consultas.")
     threads: int = setting(8, "Polls at the same time.", es="Consultas simultáneas.")
+    poll_seconds: int = setting(
+        3600,
+        "Longest time of one poll, seconds; the next goes on.",
+        es="Duración máxima de una consulta, segundos; la siguiente continúa.",
+    )
     account: tuple[FetchAccount, ...] = setting(
         (), "The accounts: [[fetch.account]].", es="Las cuentas: [[fetch.account]]."
     )
@@ -95,6 +121,12 @@ class Fetch:
                         f"account {one.name or one.host or '?'}: {key} is missing",
                         f"cuenta {one.name or one.host or '?'}: falta {key}",
                     )
+            if len(one.name) > 150:
+                yield Problem(
+                    "account",
+                    f"account {one.name[:30]}...: the name is longer than 150 characters",
+                    f"cuenta {one.name[:30]}...: el nombre tiene más de 150 caracteres",
+                )
             if names.count(one.name) > 1:
                 yield Problem(
                     "account",
@@ -110,3 +142,7 @@ class Fetch:
                 )
         if self.interval < 10:
             yield Problem("interval", "at least 10 seconds", "al menos 10 segundos")
+        if self.threads < 1:
+            yield Problem("threads", "at least 1", "al menos 1")
+        if self.poll_seconds < 30:
+            yield Problem("poll_seconds", "at least 30", "al menos 30")

@@ -59,7 +59,8 @@ def open_append(name: Name, point: Failpoint, *, folder: int | None = None, mode
 
 
 def open_read(name: Name, *, folder: int | None = None) -> int:
-    return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    """For reading; a named pipe in its place can't make us wait."""
+    return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
 
 
 def open_folder(name: Name, *, folder: int | None = None) -> int:

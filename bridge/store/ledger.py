@@ -1,13 +1,16 @@
 """The fetch ledger: what was collected from where, committed before anything is deleted there (SECURITY D-6, F82).
 
-States of a remote message: `committed` (its spool file is durable) → `delete_sent` → `gone`; `skipped` (too large,
-refused); `poison` (failed three times, raw copy in quarantine). `tries` counts failures of what isn't committed yet.
-Promises: a row is unique by (account, folder, uidvalidity, uid); writing it twice is writing it once; only `committed`
-rows may be deleted remotely.
+States of a remote message: `committed` (its spool file is durable) → `delete_sent` → `gone`; `large` (over the
+limit, looked at again); `looped` (went out from here and came back); `failed` (`tries` counts how often), then `poison`
+(three times, raw copy in quarantine).
+Promises: a row is unique by (account, folder, uidvalidity, uid); writing it twice is writing it once; only what was
+`committed` may be deleted remotely; a row is durable when the call returns, or its future resolves.
 """
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Float, Index, Integer, String, Table
@@ -33,7 +36,8 @@ seen = Table(
     Column("queue_id", String(32), nullable=False, default=""),
     Column("tries", Integer, nullable=False, default=0),
     Column("at", Float, nullable=False),
-    Index("fetch_seen_content", "account", "folder", "head", "size"),
+    Index("fetch_seen_size", "account", "folder", "size"),
+    Index("fetch_seen_head", "account", "folder", "head"),
 )
 
 account_state = Table(
@@ -69,39 +73,55 @@ class Place:
     uidvalidity: str
 
 
+class Known(NamedTuple):
+    """What the ledger says of a message. `at`: when that was first said."""
+
+    state: str
+    at: float
+    tries: int
+    size: int
+    head: str
+
+
+class Content(NamedTuple):
+    """A message that was collected before, maybe under another name."""
+
+    uidvalidity: str
+    uid: str
+    size: int
+    head: str
+    sha256: str
+
+
+MINE = ("committed", "delete_sent", "gone")  # states of what we have
+
+
 class Ledger:
     """Rows of one database; every method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def states(self, place: Place) -> dict[str, tuple[str, float]]:
-        """uid → (state, when) of everything known of this folder."""
-        query = sa.select(seen.c.uid, seen.c.state, seen.c.at).where(*_at(place))
+    def states(self, place: Place) -> dict[str, Known]:
+        """uid → what is known of it, for everything in this folder."""
+        columns = (seen.c.uid, seen.c.state, seen.c.at, seen.c.tries, seen.c.size, seen.c.head)
+        query = sa.select(*columns).where(*_at(place))
         with self._database.read() as connection:
-            return {row.uid: (row.state, row.at) for row in connection.execute(query)}
-
-    def tries(self, place: Place) -> dict[str, int]:
-        """uid → how often it failed, of those that did and aren't decided."""
-        query = sa.select(seen.c.uid, seen.c.tries).where(*_at(place), seen.c.state == "failed")
-        with self._database.read() as connection:
-            return {row.uid: row.tries for row in connection.execute(query)}
+            return {row[0]: Known(*row[1:]) for row in connection.execute(query)}
 
     def note(self, place: Place, entries: Iterable[Entry], now: float) -> None:
         """Write rows; what is known gets the new state. Durable when this returns."""
-        rows = [
-            {
-                "account": place.account, "folder": place.folder, "uidvalidity": place.uidvalidity, "uid": one.uid,
-                "state": one.state, "size": one.size, "head": one.head, "sha256": one.sha256,
-                "queue_id": one.queue_id, "at": now,
-            }
-            for one in entries
-        ]  # fmt: skip
+        rows = _rows(place, entries, now)
         if rows:
             self._database.write_now(lambda connection: _upsert(connection, rows))
 
-    def fail(self, place: Place, uid: str, now: float) -> int:
-        """Count a failure; how many there are now."""
+    def note_soon(self, place: Place, entries: Iterable[Entry], now: float) -> "Future[None]":
+        """`note`, durable when the future resolves."""
+        rows = _rows(place, entries, now)
+        return self._database.write(lambda connection: _upsert(connection, rows))
+
+    def fail(self, place: Place, uid: str, now: float, *, most: int = TRIES) -> int:
+        """Count a failure, not beyond `most`; how many there are now."""
 
         def unit(connection: Connection) -> int:
             where = [*_at(place), seen.c.uid == uid]
@@ -110,48 +130,79 @@ class Ledger:
                 values = {"account": place.account, "folder": place.folder, "uidvalidity": place.uidvalidity}
                 connection.execute(seen.insert(), {**values, "uid": uid, "state": "failed", "tries": 1, "at": now})
                 return 1
-            connection.execute(seen.update().where(*where).values(tries=count + 1, at=now))
-            return count + 1
+            count = max(count, min(count + 1, most))
+            connection.execute(seen.update().where(*where).values(tries=count, at=now))
+            return count
 
         return self._database.write_now(unit)
 
-    def moved(self, place: Place, uids: Sequence[str], state: str, now: float) -> None:
+    def moved(self, place: Place, uids: Sequence[str], state: str) -> None:
         """Change the state of known rows: delete_sent, gone."""
 
         def unit(connection: Connection) -> None:
             for start in range(0, len(uids), 500):
                 some = uids[start : start + 500]
-                connection.execute(seen.update().where(*_at(place), seen.c.uid.in_(some)).values(state=state, at=now))
+                connection.execute(seen.update().where(*_at(place), seen.c.uid.in_(some)).values(state=state))
 
         if uids:
             self._database.write_now(unit)
 
-    def known_content(self, place: Place, since: float) -> dict[tuple[str, int], str]:
-        """(header hash, size) → sha256 of what this account's folder gave since then, under any UIDVALIDITY."""
-        query = sa.select(seen.c.head, seen.c.size, seen.c.sha256).where(
-            seen.c.account == place.account, seen.c.folder == place.folder, seen.c.at >= since, seen.c.head != "",
-            seen.c.state.in_(("committed", "delete_sent", "gone")),
+    def same_size(self, place: Place, sizes: Iterable[int], since: float) -> list[Content]:
+        """What this account's folder gave since then, of one of these sizes, under any UIDVALIDITY."""
+        wanted, found = sorted(set(sizes)), []
+        query = sa.select(seen.c.uidvalidity, seen.c.uid, seen.c.size, seen.c.head, seen.c.sha256)
+        with self._database.read() as connection:
+            for start in range(0, len(wanted), 500):
+                where = (*_mine(place), seen.c.at >= since, seen.c.size.in_(wanted[start : start + 500]))
+                found += [Content(*row) for row in connection.execute(query.where(*where))]
+        return found
+
+    def moved_house(self, place: Place, since: float) -> bool:
+        """This folder had another UIDVALIDITY since then."""
+        where = (*_mine(place), seen.c.at >= since, seen.c.uidvalidity != place.uidvalidity)
+        with self._database.read() as connection:
+            return connection.execute(sa.select(seen.c.uid).where(*where).limit(1)).first() is not None
+
+    def has_content(self, place: Place, head: str, sha256: str, since: float) -> bool:
+        """This very message was collected under another UIDVALIDITY since then."""
+        where = (
+            *_mine(place), seen.c.head == head, seen.c.sha256 == sha256, seen.c.at >= since,
+            seen.c.uidvalidity != place.uidvalidity,
         )  # fmt: skip
         with self._database.read() as connection:
-            return {(row.head, row.size): row.sha256 for row in connection.execute(query)}
+            return connection.execute(sa.select(seen.c.uid).where(*where).limit(1)).first() is not None
 
-    def polled(self, account: str, now: float, messages: int, error: str) -> int:
-        """Note how a poll went; how many failures there are in a row."""
+    def prune(self, place: Place, before: float) -> None:
+        """Forget what is gone there and older than that."""
+        where = (*_at(place), seen.c.state == "gone", seen.c.at < before)
+        with self._database.read() as connection:
+            if connection.execute(sa.select(seen.c.uid).where(*where).limit(1)).first() is None:
+                return
+        self._database.write_now(lambda connection: connection.execute(seen.delete().where(*where)))
 
-        def unit(connection: Connection) -> int:
+    def retry(self, account: str) -> int:
+        """Give failed and poisoned messages of an account a new chance; how many."""
+        where = (seen.c.account == account, seen.c.state.in_(("failed", "poison")))
+        return self._database.write_now(lambda connection: connection.execute(seen.delete().where(*where)).rowcount)
+
+    def polled(self, account: str, now: float, messages: int, error: str) -> tuple[int, float]:
+        """Note how a poll went; how many failures there are in a row, and when it last went well."""
+
+        def unit(connection: Connection) -> tuple[int, float]:
             where = account_state.c.account == account
             row = connection.execute(sa.select(account_state).where(where)).first()
             failures = (row.failures if row else 0) + 1 if error else 0
+            good: float = (row.last_good if row else 0.0) if error else now
             values = {
                 "last_poll": now, "failures": failures, "error": error[:1000],
-                "last_good": (row.last_good if row else 0.0) if error else now,
+                "last_good": good,
                 "messages": (row.messages if row else 0) + messages,
             }  # fmt: skip
             if row is None:
                 connection.execute(account_state.insert(), {"account": account, **values})
             else:
                 connection.execute(account_state.update().where(where).values(**values))
-            return failures
+            return failures, good
 
         return self._database.write_now(unit)
 
@@ -165,6 +216,21 @@ def _at(place: Place) -> tuple[sa.ColumnElement[bool], ...]:
     return (
         seen.c.account == place.account, seen.c.folder == place.folder, seen.c.uidvalidity == place.uidvalidity,
     )  # fmt: skip
+
+
+def _mine(place: Place) -> tuple[sa.ColumnElement[bool], ...]:
+    return seen.c.account == place.account, seen.c.folder == place.folder, seen.c.head != "", seen.c.state.in_(MINE)
+
+
+def _rows(place: Place, entries: Iterable[Entry], now: float) -> list[dict[str, object]]:
+    return [
+        {
+            "account": place.account, "folder": place.folder, "uidvalidity": place.uidvalidity, "uid": one.uid,
+            "state": one.state, "size": one.size, "head": one.head, "sha256": one.sha256,
+            "queue_id": one.queue_id, "at": now,
+        }
+        for one in entries
+    ]  # fmt: skip
 
 
 def _upsert(connection: Connection, rows: list[dict[str, object]]) -> None:

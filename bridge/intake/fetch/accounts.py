@@ -1,118 +1,215 @@
 """The external accounts of this site: those of the settings and those of `.fetchmailrc` files, in one form.
 
 Promises: an rc file's entry means what it means to fetchmail: mail is deleted there unless it says keep, TLS by
-STARTTLS is demanded unless `ssl` or `sslproto ''` is given; a user without local name belongs to the owner of the file,
-and in a site file is a mistake that names the line (F03, F06, F13). Files that others may read are refused.
+STARTTLS is demanded unless `ssl` or `sslproto ''` is given. A user's own file belongs to that user: its mail goes to
+its owner and to nobody else; in a site file each user needs a local name (F06). Files that others may read, or that
+somebody else owns, are refused (F03); no file makes us run programs. What we can't do as the file says is a problem
+that names file and line, never something else done quietly; a broken file costs only its own accounts (F52).
 """
 
+import logging
 import os
+import pwd
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bridge.config.fetch import Fetch, FetchAccount
+from bridge.model.address import fold
 from bridge.model.errors import ConfigError
 from bridge.store import files
 from bridge.wire.fetchmailrc import Entry, Rc, RcError, User, parse
 
+log = logging.getLogger("estafeta.fetch")
+
+SIZE = 1_000_000
+NAME = 150
 _DONE_HERE = frozenset(["imap", "pop3", "apop", "auto"])
+_AUTHS: Mapping[str, str] = {"any": "password", "password": "password", "cram-md5": "cram-md5", "apop": "apop"}
+_LOCALHOST = frozenset(["localhost", "127.0.0.1", "::1"])
+# what would change where mail goes or how it is got; the rest of what we don't do only costs comfort
+_NOT_SERVER = ("plugin", "plugout")
+_NOT_USER = ("mda", "bsmtp", "preconnect", "postconnect", "sslcert", "sslkey", "smtpaddress", "smtpname", "flush")
+_COMFORT = ("limitflush", "antispam", "stripcr", "forcecr", "pass8bits", "dropstatus", "dropdelivered", "mimedecode",
+            "batchlimit", "expunge", "fetchdomains", "idle")  # fmt: skip
+
+AddressOf = Callable[[str], str]
 
 
-def accounts_of(settings: Fetch, address_of: Callable[[str], str]) -> tuple[list[FetchAccount], list[str]]:
-    """(accounts, problems). `address_of` makes a full address of a local name. A broken file costs only its accounts."""
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An rc file and whose it is: `owner` is a local address, or "" for a file of the site."""
+
+    path: Path
+    owner: str
+    address_of: AddressOf
+    cycle: int  # seconds between polls
+
+
+def accounts_of(settings: Fetch, address_of: AddressOf) -> tuple[list[FetchAccount], list[str]]:
+    """(accounts, problems). `address_of` makes a full address of a local name."""
     found, problems = list(settings.account), []
-    sources: list[tuple[str, str]] = [(name, "") for name in settings.rcfiles]
-    sources += [(name, owner) for owner, name in settings.user_rcfiles.items()]
-    for name, owner in sources:
+    sources = [_File(Path(name), "", address_of, settings.interval) for name in settings.rcfiles]
+    sources += [
+        _File(Path(name), address_of(owner), address_of, settings.interval)
+        for owner, name in settings.user_rcfiles.items()
+    ]
+    for one in sources:
         try:
-            found += from_rc(Path(name), owner, address_of)
+            accounts, complaints = from_rc(one)
         except ConfigError as error:
             problems += error.problems
+            continue
+        found += accounts
+        problems += complaints
     names = [one.name for one in found]
     for name in sorted({one for one in names if names.count(one) > 1}):
         problems.append(
-            f"two fetched accounts are named {name!r}; give one of them another label with `poll LABEL via`"
+            f"two fetched accounts are named {name!r}; give one of them another label with `poll LABEL via HOST`"
         )
     unique = {one.name: one for one in reversed(found)}
     return list(reversed(unique.values())), problems
 
 
-def read_rc(path: Path) -> Rc:
-    """The file as values; ConfigError for what fetchmail refuses, too: a file that others may read."""
+def read_rc(path: Path, owner: str = "") -> Rc:
+    """The file as values. ConfigError for what fetchmail refuses, too: a file that others may read, or not the owner's.
+
+    `owner`: the local address that the file belongs to, "" for the site's."""
     try:
         descriptor = files.open_read(path)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     try:
-        about = os.fstat(descriptor)
-        if stat.S_IMODE(about.st_mode) & 0o077:
-            raise ConfigError([f"{path}: holds passwords and others may read it; do: chmod 600 {path}"])
-        text = os.read(descriptor, 1_000_001).decode("utf-8", "surrogateescape")
+        _check_owner(path, os.fstat(descriptor), owner)
+        text = b""
+        while len(text) <= SIZE and (more := os.read(descriptor, SIZE)):
+            text += more
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     finally:
         os.close(descriptor)
     try:
-        return parse(text)
+        return parse(text.decode("utf-8", "surrogateescape"))
     except RcError as error:
         raise ConfigError([f"{path}:{error.line}: {error}"]) from error
 
 
-def from_rc(path: Path, owner: str, address_of: Callable[[str], str]) -> Iterator[FetchAccount]:
-    """The accounts of one file. `owner`: local address for users without a local name; "" in a site file."""
-    rc = read_rc(path)
+def _check_owner(path: Path, about: os.stat_result, owner: str) -> None:
+    if not stat.S_ISREG(about.st_mode):
+        raise ConfigError([f"{path}: is no file"])
+    if stat.S_IMODE(about.st_mode) & 0o077:
+        raise ConfigError([f"{path}: holds passwords and others may read it; do: chmod 600 {path}"])
+    allowed = {0, os.geteuid()}
+    if owner:
+        try:
+            allowed.add(pwd.getpwnam(owner.partition("@")[0]).pw_uid)
+        except KeyError:
+            pass  # a virtual user: the file is kept for them by root or us
+    if about.st_uid not in allowed:
+        raise ConfigError([f"{path}: belongs to somebody else (uid {about.st_uid}); it must be the user's or root's"])
+
+
+def from_rc(file: _File) -> tuple[list[FetchAccount], list[str]]:
+    """(accounts, problems) of one file. ConfigError if all of it is of no use."""
+    rc = read_rc(file.path, file.owner)
     problems: list[str] = []
     found: list[FetchAccount] = []
+    every = rc.settings.get("daemon")
+    if isinstance(every, int) and not isinstance(every, bool) and every:
+        file = replace(file, cycle=max(every, 10))
+    for entry in rc.entries:
+        if entry.active and not entry.users:
+            problems.append(f'{file.path}:{entry.line}: {entry.name} has no user; add: user "NAME" password "..."')
+        for user in entry.users if entry.active else ():
+            try:
+                found.append(_account(file, entry, user))
+            except ValueError as error:
+                problems.append(f"{file.path}:{user.line or entry.line}: {error}")
+    unheeded = sorted({*rc.legacy, *_comforts(rc)})
+    if unheeded:
+        log.info("%s: has no effect here: %s", file.path, ", ".join(unheeded))
+    return found, problems
+
+
+def _comforts(rc: Rc) -> Iterator[str]:
+    plain = User()
     for entry in rc.entries:
         for user in entry.users:
-            try:
-                if entry.active:
-                    found.append(_account(path, entry, user, owner, address_of))
-            except ValueError as error:
-                problems.append(f"{path}:{user.line or entry.line}: {error}")
-    if problems:
-        raise ConfigError(problems)
-    return iter(found)
+            yield from (name for name in _COMFORT if getattr(user, name) != getattr(plain, name))
 
 
-def _account(path: Path, entry: Entry, user: User, owner: str, address_of: Callable[[str], str]) -> FetchAccount:
-    if entry.protocol not in _DONE_HERE:
-        raise ValueError(f"protocol {entry.protocol} is not collected here; use pop3 or imap")
+def _account(file: _File, entry: Entry, user: User) -> FetchAccount:
+    _check_done(entry, user)
+    if not user.name:
+        raise ValueError(f'{entry.name}: which user? Add: user "NAME"')
     if user.password is None:
         raise ValueError(f'user {user.name!r} has no password; add: password "..."')
-    names = [one.local for one in user.local if not one.remote and one.local != "*"]
-    if len(user.local) > len(names) or len(names) > 1:
-        raise ValueError("several local names for one remote user (multidrop) are not collected; name one")
-    if not names and not owner:
-        raise ValueError(f"user {user.name!r} has no local name; in a site file add: is NAME here")
-    protocol = "imap" if entry.protocol == "imap" else "pop3"
-    port, implicit = _port(entry.service, protocol, user.ssl)
+    protocol = {"apop": "pop3"}.get(entry.protocol, entry.protocol)
+    port, implicit = _port(entry.service, user.ssl)
+    name = f"{user.name}@{entry.name}"
+    if len(name) > NAME or not name.isprintable():
+        raise ValueError(f"the name {name[:40]!r} is too long or has strange characters")
     return FetchAccount(
-        name=f"{user.name}@{entry.name}",
+        name=name,
         protocol=protocol,  # type: ignore[arg-type]
         host=entry.host,
         port=port,
         tls=_tls(user, implicit),  # type: ignore[arg-type]
         tls_verify=user.sslcertck,
-        tls_ca_file=user.sslcertfile or "",
+        tls_fingerprint=user.sslfingerprint or "",
+        tls_ca_file=user.sslcertfile or user.sslcertpath or "",
+        tls_name=user.sslcommonname or "",
         user=user.name,
         password=user.password,
-        auth="apop" if entry.protocol == "apop" else "cram-md5" if entry.auth == "cram-md5" else "password",
-        to=address_of(names[0]) if names else owner,
+        auth="apop" if entry.protocol == "apop" else _AUTHS[entry.auth],  # type: ignore[arg-type]
+        to=_target(file, user),
         folders=user.folders or ("INBOX",),
         keep=user.keep,
-        timeout=entry.timeout,
+        interval=file.cycle * max(entry.interval, 1),
+        timeout=entry.timeout or 300,
         limit=user.limit,
+        most=user.fetchlimit,
     )
+
+
+def _check_done(entry: Entry, user: User) -> None:
+    """ValueError for what would have to be done otherwise than the file says."""
+    if entry.protocol not in _DONE_HERE:
+        raise ValueError(f"protocol {entry.protocol} is not collected here; use pop3 or imap")
+    if entry.auth not in _AUTHS:
+        raise ValueError(f"auth {entry.auth} is not known here; use one of {', '.join(sorted(_AUTHS))}")
+    used = [name for name in _NOT_SERVER if getattr(entry, name)] + [name for name in _NOT_USER if getattr(user, name)]
+    if used:
+        raise ValueError(f"{used[0]} can't be done here; the account of {user.name!r} waits until you remove it")
+    others = [host for host in user.smtphost if host.partition("/")[0] not in _LOCALHOST]
+    if others or user.lmtp:
+        raise ValueError("mail is delivered by this server itself; remove smtphost and lmtp")
+
+
+def _target(file: _File, user: User) -> str:
+    """Where the mail goes: the local name, or the owner of the file."""
+    names = [one.local for one in user.local if not one.remote and one.local != "*"]
+    if len(user.local) > len(names) or len(names) > 1:
+        raise ValueError("several local names for one remote user (multidrop) are not collected; name one")
+    if not names:
+        if not file.owner:
+            raise ValueError(f"user {user.name!r} has no local name; in a site file add: is NAME here")
+        return file.owner
+    to = file.address_of(names[0])
+    if file.owner and fold(to) != fold(file.owner):
+        raise ValueError(f"this file is for {file.owner}; mail for {to} belongs into their own file, or the site's")
+    return to
 
 
 _SERVICES: Mapping[str, int] = {"pop3": 110, "pop3s": 995, "imap": 143, "imap2": 143, "imaps": 993}
 
 
-def _port(service: str | None, protocol: str, ssl: bool) -> tuple[int, bool]:
+def _port(service: str | None, ssl: bool) -> tuple[int, bool]:
     """(port, implicit TLS); fetchmail turns the -s services into TLS by themselves."""
     if not service:
         return 0, ssl
-    number = int(service) if service.isdigit() else _SERVICES.get(service, 0)
+    number = int(service) if service.isascii() and service.isdigit() and len(service) < 6 else _SERVICES.get(service, 0)
     if not 0 < number < 65536:
         raise ValueError(f"service {service!r} is no port; write its number")
     return number, ssl or number in (993, 995)
@@ -122,11 +219,6 @@ def _tls(user: User, implicit: bool) -> str:
     if implicit:
         return "implicit"
     return "none" if user.sslproto == "" else "starttls"
-
-
-def poll_every(account: FetchAccount, settings: Fetch) -> int:
-    """Seconds between two polls of an account."""
-    return account.interval or settings.interval
 
 
 def shown(account: FetchAccount) -> FetchAccount:

@@ -1,93 +1,96 @@
 """A POP3 account as a source: our own small client, because the standard one gives up on long lines (SECURITY 0.14).
 
-Promises: a line is at most `LINE` bytes of which longer ones are passed on in pieces, a listing at most `MOST` lines;
-a missing, empty or repeated UIDL is replaced by a hash of the header and size (sec-F11); removal is believed only
-after the server's +OK to QUIT, which is why `remove` ends the session.
-RFC 1939, 2449 (CAPA), 2595 (STLS).
+Promises: only CRLF.CRLF ends a message, whatever else is in it; lines and listings are bounded; a missing, strange or
+repeated UIDL is replaced by a hash of the header and the size (sec-F11); removal is believed only after the server's
++OK to QUIT, which is why `remove` ends the session; APOP and CRAM-MD5 only where the account says so (sec-F03).
+RFC 1939, 2449 (CAPA, PIPELINING), 2595 (STLS).
 """
 
 import hashlib
 import hmac
 import re
-import socket
-import ssl
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bridge.config.fetch import FetchAccount
-from bridge.intake.fetch.source import Broken, Listing, Remote, Trouble, advice, check_fingerprint, tls_context
+from bridge.intake.fetch.connection import CHUNK, TEXT, Connection, Flood
+from bridge.intake.fetch.source import (
+    Broken,
+    Limits,
+    Listing,
+    Remote,
+    Status,
+    Trouble,
+    cleaned,
+    connect,
+    secure,
+    tls_context,
+    trouble,
+)
+from bridge.wire.dots import Decoder
 
 LINE = 65_536
-MOST = 1_000_000
-AHEAD = 20  # commands that may be under way where the server says PIPELINING
-_UNSAFE = re.compile(r"[\r\n\0]")
-_CHUNK = 65_536
+MOST = 1_000_000  # messages of a mailbox that are believed to exist
+LIST_BYTES = 100_000_000
+HEADER = 1_000_000
+AHEAD = 50  # commands that may be under way where the server says PIPELINING
+_NUMBERED = re.compile(rb"(\d{1,9})[ \t]+([^\r\n]*)")
+_SIZE = re.compile(rb"\d{1,15}")
+_NAME = re.compile(r"[\x21-\x7e]{1,150}")
+_STAMP = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]+@[\x21-\x3b\x3d\x3f-\x7e]+>")
+HASHED = "hash:"
 
 
 class Pop3Source:
     """One session; POP3 has one folder, whatever its name."""
 
-    def __init__(self, account: FetchAccount, message_size: int) -> None:
-        self._account, self._message_size = account, message_size
-        self._socket: socket.socket | None = None
-        self._buffer = b""
+    def __init__(self, account: FetchAccount, limits: Limits) -> None:
+        self._account, self._limits = account, limits
+        self._connection: Connection | None = None
         self._capabilities: frozenset[str] = frozenset()
+
+    @property
+    def connection(self) -> Connection:
+        if self._connection is None:
+            raise Trouble("the session has ended", Status.CONNECTION)
+        return self._connection
 
     def open(self) -> None:
         account = self._account
-        if any(_UNSAFE.search(text) for text in (account.host, account.user, account.password)):
-            raise Trouble("host, user and password must not contain line breaks")
-        context = tls_context(account)
-        implicit = account.tls == "implicit"
-        try:
-            address = (account.host, account.port or (995 if implicit else 110))
-            plain = socket.create_connection(address, account.timeout)
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = context.wrap_socket(plain, server_hostname=account.host) if implicit else plain
-            greeting = self._line().decode("latin-1")
-            if not greeting.startswith("+OK"):
-                raise Trouble(f"{account.host}: {greeting[:200]}")
-            self._capabilities = self._capa()
-            if account.tls == "starttls":
-                self._upgrade(context)
-            if account.tls != "none":
-                check_fingerprint(account, self._tls_certificate())
-            self._login(greeting)
-            self._capabilities = self._capa()
-        except (OSError, ssl.SSLError) as error:
-            raise Trouble(advice(account, error)) from error
-
-    def _tls_certificate(self) -> bytes | None:
-        assert isinstance(self._socket, ssl.SSLSocket)
-        return self._socket.getpeercert(binary_form=True)
+        port = account.port or (995 if account.tls == "implicit" else 110)
+        self._connection = connect(account, port, self._limits)
+        self._begin()
+        greeting = self._line().decode("latin-1")
+        if not greeting.startswith("+OK"):
+            raise Trouble(f"{account.host}: {cleaned(account, greeting)}", Status.SERVER)
+        if account.tls == "starttls":
+            self._upgrade()
+        self._login(greeting)
+        self._capabilities = self._capa()
 
     def _capa(self) -> frozenset[str]:
         ok, _ = self._ask(b"CAPA")
-        return (
-            frozenset(line.decode("latin-1").split(" ")[0].upper() for line in self._lines(200)) if ok else frozenset()
-        )
+        lines = self._lines(200, TEXT) if ok else ()
+        return frozenset(line.decode("latin-1").split(" ")[0].upper() for line in lines)
 
-    def _upgrade(self, context: ssl.SSLContext) -> None:
+    def _upgrade(self) -> None:
         ok, text = self._ask(b"STLS")
         if not ok:
             raise Trouble(
                 f"{self._account.host} offers no STLS ({text}); nothing was sent. For an old plain server say "
-                "tls = \"none\" (in a .fetchmailrc: sslproto '')"
+                "tls = \"none\" (in a .fetchmailrc: sslproto '')",
+                Status.CONNECTION,
             )
-        if self._buffer:
-            raise Trouble(f"{self._account.host} sent something before TLS began; session ended")
-        assert self._socket is not None
-        self._socket = context.wrap_socket(self._socket, server_hostname=self._account.host)
+        try:
+            secure(self._account, self.connection, tls_context(self._account))
+        except Flood as error:
+            raise Trouble(f"{self._account.host}: {error}; session ended") from error
 
     def _login(self, greeting: str) -> None:
         account = self._account
         if account.auth == "apop":
-            stamp = re.search(r"<[\x21-\x3b\x3d\x3f-\x7e]+@[\x21-\x3b\x3d\x3f-\x7e]+>", greeting)
-            if not stamp:
-                raise Trouble(f"{account.host} offers no APOP", login=True)
-            digest = hashlib.md5((stamp[0] + account.password).encode(), usedforsecurity=False).hexdigest()
-            ok, text = self._ask(f"APOP {account.user} {digest}".encode())
+            ok, text = self._apop(greeting)
         elif account.auth == "cram-md5":
             ok, text = self._cram()
         else:
@@ -95,145 +98,197 @@ class Pop3Source:
             if ok:
                 ok, text = self._ask(b"PASS " + account.password.encode())
         if not ok:
-            raise Trouble(f"{account.host} refuses the login of {account.user}: {text}", login=True)
+            raise Trouble(f"{account.host} refuses the login of {account.user}: {text}", Status.LOGIN)
+
+    def _apop(self, greeting: str) -> tuple[bool, str]:
+        stamp = _STAMP.search(greeting)
+        if not stamp:
+            return False, "it offers no APOP"
+        digest = hashlib.md5((stamp[0] + self._account.password).encode(), usedforsecurity=False).hexdigest()
+        return self._ask(f"APOP {self._account.user} {digest}".encode())
 
     def _cram(self) -> tuple[bool, str]:
         self._send(b"AUTH CRAM-MD5")
         line = self._line()
         if not line.startswith(b"+ "):
-            return False, line.decode("latin-1")[:200]
+            return False, cleaned(self._account, line.decode("latin-1"))
         account = self._account
-        digest = hmac.new(account.password.encode(), b64decode(line[2:]), "md5").hexdigest()
+        try:
+            challenge = b64decode(line[2:])
+        except ValueError:
+            return False, "its challenge is no base64"
+        digest = hmac.new(account.password.encode(), challenge, "md5").hexdigest()
         return self._ask(b64encode(f"{account.user} {digest}".encode()))
+
+    def folders(self, wanted: Sequence[str]) -> list[str]:
+        return ["INBOX"]
 
     def listing(self, folder: str) -> Listing:
         sizes = self._numbers(b"LIST")
-        names = self._numbers(b"UIDL")
-        uids = {number: text.split(" ")[0] for number, text in names.items()}
+        uids = {number: text.split(b" ")[0].decode("latin-1") for number, text in self._numbers(b"UIDL").items()}
         often = Counter(uids.values())
         found, nameless = [], []
         for number, text in sorted(sizes.items()):
-            size = int(text.split(" ")[0]) if text.split(" ")[0].isdigit() else 0
-            uid = uids.get(number, "")
-            if uid and often[uid] == 1 and len(uid) <= 150:
+            said = _SIZE.match(text)
+            size, uid = int(said[0]) if said else 0, uids.get(number, "")
+            if often[uid] == 1 and _NAME.fullmatch(uid) and not uid.startswith(HASHED):
                 found.append(Remote(uid, size, number))
             else:
                 nameless.append(Remote("", size, number))
-        for one, head in self.headers(nameless):
-            digest = hashlib.sha256(head).hexdigest()[:40]
-            found.append(Remote(f"hash:{digest}:{one.size}", one.size, one.number))
-        return Listing("0", tuple(found))
+        found += self._named_by_content(nameless)
+        return Listing("0", tuple(found), renames=True)
 
-    def _numbers(self, command: bytes) -> dict[int, str]:
+    def _named_by_content(self, messages: Sequence[Remote]) -> Iterator[Remote]:
+        """Names for what the server doesn't name well; equal messages are counted, so none hides behind another."""
+        times: Counter[str] = Counter()
+        for one, head in self.headers(messages):
+            digest = hashlib.sha256(head) if head else self._content(one)
+            name = f"{HASHED}{digest.hexdigest()[:40]}:{one.size}"
+            times[name] += 1
+            yield Remote(name if times[name] == 1 else f"{name}:{times[name]}", one.size, one.number)
+
+    def _content(self, one: Remote) -> "hashlib._Hash":
+        """The hash of a whole message, for servers that don't know TOP either."""
+        digest = hashlib.sha256()
+        for _, body in self.read([one]):
+            if isinstance(body, Broken):
+                digest.update(b"%d" % one.number)
+            else:
+                for piece in body:
+                    digest.update(piece)
+        return digest
+
+    def _numbers(self, command: bytes) -> dict[int, bytes]:
+        self.connection.begin(LIST_BYTES, self._limits.message_seconds, MOST + 2)
         ok, text = self._ask(command)
         if not ok:
             if command == b"UIDL":
                 return {}
-            raise Trouble(f"{self._account.host}: {command.decode()}: {text}")
-        found: dict[int, str] = {}
-        for line in self._lines(MOST):
-            number, _, rest = line.decode("latin-1").strip().partition(" ")
-            if number.isdigit() and 0 < int(number) <= MOST:
-                found[int(number)] = rest.strip()
+            raise Trouble(f"{self._account.host}: {command.decode()}: {text}", Status.SERVER)
+        found: dict[int, bytes] = {}
+        for line in self._lines(MOST, LIST_BYTES):
+            numbered = _NUMBERED.match(line)
+            if numbered and 0 < int(numbered[1]) <= MOST:
+                found[int(numbered[1])] = numbered[2].rstrip()
         return found
 
     def sizes(self, messages: Sequence[Remote]) -> list[Remote]:
         return list(messages)
 
     def headers(self, messages: Sequence[Remote]) -> Iterator[tuple[Remote, bytes]]:
-        for one in messages:
-            ok, _ = self._ask(b"TOP %d 0" % one.number)
-            head = b"\r\n".join(self._lines(MOST, budget=1_000_000)) if ok else b""
-            yield one, head + b"\r\n" if head else b""
+        for some in self._windows(messages):
+            self._begin(len(some) * HEADER)
+            self._send(b"\r\n".join(b"TOP %d 0" % one.number for one in some))
+            for one in some:
+                ok, _ = self._reply()
+                yield one, self._header(one) if ok else b""
+
+    def _header(self, one: Remote) -> bytes:
+        """The answer to TOP up to the empty line: some servers send the whole message all the same."""
+        head = b""
+        for piece in self._body(one):
+            if len(head) < HEADER and b"\r\n\r\n" not in head:
+                head += piece
+        return head.partition(b"\r\n\r\n")[0]
 
     def read(self, messages: Sequence[Remote]) -> Iterator[tuple[Remote, Iterator[bytes] | Broken]]:
-        ahead = AHEAD if "PIPELINING" in self._capabilities else 1
-        for start in range(0, len(messages), ahead):
-            some = messages[start : start + ahead]
+        for some in self._windows(messages):
+            self._begin(sum(2 * one.size for one in some) + self._limits.message_size + TEXT)
             self._send(b"\r\n".join(b"RETR %d" % one.number for one in some))
             for one in some:
-                ok, text = self._reply()
+                ok, text = self._replied(one)
                 if not ok:
                     yield one, Broken(f"{self._account.host}: {text}")
                     continue
-                body = self._body()
+                body = self._body(one)
                 yield one, body
                 for _ in body:  # what the taker left unread
                     pass
 
-    def _body(self) -> Iterator[bytes]:
+    def _replied(self, one: Remote) -> tuple[bool, str]:
+        try:
+            return self._reply()
+        except Trouble as error:
+            error.suspects = (one,)
+            raise
+
+    def _windows(self, messages: Sequence[Remote]) -> Iterator[Sequence[Remote]]:
+        """Messages that may be asked for at once: many small ones where the server takes commands ahead."""
+        ahead = AHEAD if "PIPELINING" in self._capabilities else 1
+        some: list[Remote] = []
+        size = 0
+        for one in messages:
+            if some and (len(some) >= ahead or size + one.size > 4 * TEXT):
+                yield some
+                some, size = [], 0
+            some.append(one)
+            size += one.size
+        if some:
+            yield some
+
+    def _body(self, one: Remote) -> Iterator[bytes]:
         """The text of a multi-line reply in pieces, dots unstuffed, up to but without the final dot."""
-        total, fresh = 0, True
-        while True:
-            end = self._buffer.find(b"\n")
-            if end < 0 and len(self._buffer) < LINE:
-                self._fill()
-                continue
-            if end < 0 or end >= LINE:
-                line, self._buffer = self._buffer[:LINE], self._buffer[LINE:]
-                whole = False
-            elif fresh and self._buffer[:1] != b"." and (block := self._block()):
-                total += len(block)
-                yield self._counted(block, total)
-                continue
-            else:
-                line, self._buffer = self._buffer[: end + 1], self._buffer[end + 1 :]
-                whole = True
-            if fresh and line in (b".\r\n", b".\n"):
-                return
-            if fresh and line.startswith(b"."):
-                line = line[1:]
-            fresh = whole
-            total += len(line)
-            yield self._counted(line, total)
-
-    def _block(self) -> bytes:
-        """As many whole lines as are here and can't hold a dot line: taken in one go."""
-        end = self._buffer.rfind(b"\n")
-        dot = self._buffer.find(b"\n.", 0, end)
-        end = dot if dot >= 0 else end
-        block, self._buffer = self._buffer[: end + 1], self._buffer[end + 1 :]
-        return block
-
-    def _counted(self, data: bytes, total: int) -> bytes:
-        if total > self._message_size + _CHUNK:
-            raise Trouble(f"{self._account.host} sends a message without end")
-        return data
+        decoder = Decoder(normalize=True)
+        ended = False
+        while not ended:
+            try:
+                piece, ended, rest = decoder.feed(self._take())
+            except Trouble as error:
+                error.suspects = (one,)
+                raise
+            if ended:
+                self.connection.give_back(rest)
+            if decoder.size > self._limits.message_size + CHUNK:
+                raise Trouble(f"{self._account.host} sends a message without end", suspects=(one,))
+            if piece:
+                yield piece
 
     def remove(self, messages: Sequence[Remote]) -> set[str]:
         marked = set()
-        for one in messages:
-            ok, _ = self._ask(b"DELE %d" % one.number)
-            if ok:
-                marked.add(one.uid)
+        for some in self._windows([Remote(one.uid, 0, one.number) for one in messages]):
+            self._begin()
+            self._send(b"\r\n".join(b"DELE %d" % one.number for one in some))
+            for one in some:
+                ok, _ = self._reply()
+                if ok:
+                    marked.add(one.uid)
+        self._begin()
         ok, text = self._ask(b"QUIT")
         self._drop()
         if not ok:
-            raise Trouble(f"{self._account.host}: QUIT: {text}; what was to be deleted may still be there")
+            raise Trouble(
+                f"{self._account.host}: QUIT: {text}; what was to be deleted may still be there", Status.SERVER
+            )
         return marked
 
     def close(self) -> None:
-        if self._socket is not None:
+        if self._connection is not None:
             try:
+                self.connection.begin(patience=5)
                 self._ask(b"QUIT")
-            except (OSError, Trouble):
-                pass
+            except Trouble:
+                pass  # the session is over one way or the other
             self._drop()
+
+    def abort(self) -> None:
+        if (connection := self._connection) is not None:
+            connection.abort()
 
     # -- lines
 
     def _drop(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _begin(self, budget: int = TEXT) -> None:
+        self.connection.begin(budget, self._limits.message_seconds)
 
     def _send(self, command: bytes) -> None:
-        if self._socket is None:
-            raise Trouble("the session has ended")
         try:
-            self._socket.sendall(command + b"\r\n")
+            self.connection.send(command + b"\r\n")
         except OSError as error:
-            raise Trouble(f"{self._account.host}: {error}") from error
+            raise trouble(self._account, error) from error
 
     def _ask(self, command: bytes) -> tuple[bool, str]:
         self._send(command)
@@ -241,30 +296,35 @@ class Pop3Source:
 
     def _reply(self) -> tuple[bool, str]:
         line = self._line().decode("latin-1")
-        return line.startswith("+OK"), re.sub(r"[^\x20-\x7e\xa0-\xff]", "?", line[:300]).removeprefix("-ERR").strip()
+        return line.startswith("+OK"), cleaned(self._account, line.removeprefix("-ERR").strip())
 
-    def _fill(self) -> None:
-        assert self._socket is not None
+    def _take(self) -> bytes:
         try:
-            data = self._socket.recv(_CHUNK)
-        except TimeoutError as error:
-            raise Trouble(f"{self._account.host}: no answer within {self._account.timeout} seconds") from error
+            data = self.connection.take()
         except OSError as error:
+            raise trouble(self._account, error) from error
+        except Flood as error:
             raise Trouble(f"{self._account.host}: {error}") from error
         if not data:
-            raise Trouble(f"{self._account.host} closed the connection")
-        self._buffer += data
+            raise self._closed()
+        return data
 
     def _line(self) -> bytes:
-        while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) > LINE:
-                raise Trouble(f"{self._account.host}: reply line too long")
-            self._fill()
-        line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
-        return line.rstrip(b"\r")
+        try:
+            line = self.connection.readline(LINE)
+        except OSError as error:
+            raise trouble(self._account, error) from error
+        except Flood as error:
+            raise Trouble(f"{self._account.host}: {error}") from error
+        if not line.endswith(b"\n"):
+            raise self._closed()
+        return line.rstrip(b"\r\n")
 
-    def _lines(self, most: int, budget: int = 100_000_000) -> Iterator[bytes]:
-        """Lines of a multi-line reply; all of it is read even if the taker stops."""
+    def _closed(self) -> Trouble:
+        return Trouble(f"{self._account.host} closed the connection", Status.CONNECTION)
+
+    def _lines(self, most: int, budget: int) -> Iterator[bytes]:
+        """Lines of a multi-line reply."""
         for _ in range(most):
             line = self._line()
             if line == b".":

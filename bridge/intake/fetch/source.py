@@ -1,23 +1,53 @@
 """What a remote mailbox looks like to the poller, and what can go wrong with it.
 
-Promises: a source is used by one thread, from `open` to `close`; after `timeout` seconds of silence it raises;
-what it lists and reads is bounded whatever the server says (the remote server is an attacker: SECURITY group F).
+Promises: a source is used by one thread, from `open` to `close` (`abort` may come from any); no wait is longer than the
+account's timeout, no poll longer than its deadline; what it lists and reads is bounded whatever the server says (the
+remote server is an attacker: SECURITY group F).
 """
 
+import hashlib
+import os
+import re
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 
 from bridge.config.fetch import FetchAccount
+from bridge.intake.fetch.connection import Connection
+
+MESSAGE_SECONDS = 600  # longest time that one command may take
+_UNSAFE = re.compile(r"[\r\n\0]")
+_CONTROL = re.compile(r"[^\x20-\x7e\u00a0-\uffff]")
+_DIGESTS = {32: "md5", 40: "sha1", 64: "sha256"}
+
+
+class Status(IntEnum):
+    """How a poll ended, in fetchmail's exit statuses (F51)."""
+
+    MAIL = 0
+    NO_MAIL = 1
+    CONNECTION = 2
+    LOGIN = 3
+    PROTOCOL = 4
+    SETTINGS = 5
+    PERMISSION = 6
+    SERVER = 7
+    EXCLUDED = 8
+    LOCAL = 10
+    DNS = 11
+    LIMIT = 13
+    INTERNAL = 23
 
 
 class Trouble(Exception):
-    """This poll can't go on; the text is for the account's owner. `login`: the password was refused."""
+    """This poll can't go on; the text is for the account's owner. `suspects`: messages that may have caused it."""
 
-    def __init__(self, text: str, *, login: bool = False) -> None:
+    def __init__(self, text: str, status: Status = Status.PROTOCOL, suspects: "Sequence[Remote]" = ()) -> None:
         super().__init__(text)
-        self.login = login
+        self.status, self.suspects = status, tuple(suspects)
 
 
 class Broken(Exception):
@@ -35,16 +65,29 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is in a folder now."""
+    """What is in a folder now. `renames`: the server may give a message another name without telling (POP3)."""
 
     uidvalidity: str
     messages: tuple[Remote, ...]
+    renames: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a session may cost. `deadline` is on the monotonic clock."""
+
+    message_size: int
+    deadline: float
+    message_seconds: float = field(default=MESSAGE_SECONDS)
 
 
 class Source(Protocol):
-    """One session. `read` gives (message, its bytes or Broken) in any order; `remove` answers what is surely gone."""
+    """One session. `read` gives (message, its bytes or Broken) in any order; `remove` answers what is surely gone and,
+    for some protocols, ends the session."""
 
     def open(self) -> None: ...
+
+    def folders(self, wanted: Sequence[str]) -> list[str]: ...
 
     def listing(self, folder: str) -> Listing: ...
 
@@ -58,13 +101,56 @@ class Source(Protocol):
 
     def close(self) -> None: ...
 
+    def abort(self) -> None: ...
+
+
+def connect(account: FetchAccount, port: int, limits: Limits) -> Connection:
+    """A connection, inside TLS if the account says `implicit`. Raises Trouble."""
+    check_arguments(account.host, account.user, account.password)
+    context = tls_context(account) if account.tls == "implicit" else None
+    try:
+        connection = Connection(account.host, port, account.timeout, limits.deadline)
+    except (OSError, UnicodeError) as error:  # UnicodeError: what the IDNA codec says of an impossible name
+        raise trouble(account, error) from error
+    if context is not None:
+        secure(account, connection, context)
+    return connection
+
+
+def secure(account: FetchAccount, connection: Connection, context: ssl.SSLContext) -> None:
+    """TLS on this connection, the certificate checked as the account says."""
+    try:
+        connection.start_tls(context, account.tls_name or account.host)
+        check_fingerprint(account, connection.certificate())
+    except (OSError, ValueError) as error:
+        connection.close()
+        raise trouble(account, error) from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+def check_arguments(*texts: str) -> None:
+    """Nothing that goes into a command may hold a line break (sec-F07)."""
+    for text in texts:
+        if _UNSAFE.search(text):
+            raise Trouble("host, user, password and folder names must not contain line breaks", Status.SETTINGS)
+
+
+def safe(name: str) -> bool:
+    return not _UNSAFE.search(name)
+
 
 def tls_context(account: FetchAccount) -> ssl.SSLContext:
     """TLS 1.2 and newer, certificate and name checked unless the account says otherwise (sec-F02)."""
+    place = account.tls_ca_file or None
     try:
-        context = ssl.create_default_context(cafile=account.tls_ca_file or None)
+        if place and os.path.isdir(place):
+            context = ssl.create_default_context(capath=place)
+        else:
+            context = ssl.create_default_context(cafile=place)
     except (OSError, ssl.SSLError) as error:
-        raise Trouble(f"{account.tls_ca_file}: {error}") from error
+        raise Trouble(f"{account.tls_ca_file}: {error}", Status.SETTINGS) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not account.tls_verify or account.tls_fingerprint:
         context.check_hostname = False
@@ -72,25 +158,41 @@ def tls_context(account: FetchAccount) -> ssl.SSLContext:
     return context
 
 
-def check_fingerprint(account: FetchAccount, certificate: bytes | None) -> None:
-    """Raise Trouble unless the peer's certificate is the pinned one."""
+def check_fingerprint(account: FetchAccount, certificate: bytes) -> None:
+    """Raise Trouble unless the peer's certificate is the pinned one: SHA-256, or what fetchmail has, SHA-1 and MD5."""
     if not account.tls_fingerprint:
         return
-    from hashlib import sha256
+    wanted = account.tls_fingerprint.replace(":", "").lower()
+    kind = _DIGESTS.get(len(wanted), "sha256")
+    if hashlib.new(kind, certificate, usedforsecurity=False).hexdigest() != wanted:
+        found = hashlib.sha256(certificate).hexdigest()
+        raise Trouble(
+            f"{account.host} shows another certificate than the account allows; its SHA-256 fingerprint is {found}",
+            Status.CONNECTION,
+        )
 
-    found = sha256(certificate or b"").hexdigest()
-    if found != account.tls_fingerprint.replace(":", "").lower():
-        raise Trouble(f"{account.host} shows another certificate (SHA-256 {found}) than the account allows")
 
-
-def advice(account: FetchAccount, error: Exception) -> str:
-    """What to tell the owner when a connection can't be made."""
-    where = f"{account.host}: {error}"
+def trouble(account: FetchAccount, error: BaseException) -> Trouble:
+    """What to tell the owner when a connection fails."""
+    if isinstance(error, socket.gaierror):
+        return Trouble(f"{account.host}: no such host, or the name service is down ({error.strerror})", Status.DNS)
+    if isinstance(error, TimeoutError):
+        return Trouble(f"{account.host}: no answer in time ({account.timeout} seconds of silence end a poll)",
+                       Status.CONNECTION)  # fmt: skip
+    where = f"{account.host}: {cleaned(account, error)}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{where}; to trust this server, give tls_ca_file or tls_fingerprint"
-    if isinstance(error, ssl.SSLError):
-        return (
-            f'{where}; if the server speaks no TLS on this port, say tls = "starttls" or, for an old plain server, '
+        where += "; to trust this server, give tls_ca_file or tls_fingerprint (in a .fetchmailrc: sslfingerprint)"
+    elif isinstance(error, ssl.SSLError):
+        where += (
+            '; if the server speaks no TLS on this port, say tls = "starttls" or, for an old plain server, '
             "tls = \"none\" (in a .fetchmailrc: sslproto '')"
         )
-    return where
+    return Trouble(where, Status.CONNECTION)
+
+
+def cleaned(account: FetchAccount, error: object) -> str:
+    """Text of a server or library, short, on one line, and without the password if it repeats it (sec-F17, F18)."""
+    text = str(error)
+    if account.password:
+        text = text.replace(account.password, "***")
+    return _CONTROL.sub("?", text)[:300]
