@@ -79,6 +79,10 @@ class Lab:
         return "".join(f'{name} = "{where}"\n' for name, where in self.paths.items() if name != "mail")
 
     @property
+    def spool(self) -> Path:
+        return Path(self.paths.get("spool", f"{self.data}/spool"))
+
+    @property
     def mail(self) -> str:
         return self.paths.get("mail", f"{self.data}/mail")
 
@@ -155,8 +159,16 @@ class Lab:
         return status
 
     def pids(self, role: str = "") -> list[int]:
-        told = json.loads((Path(str(self.data)) / "run" / "processes.json").read_text())
-        return [one["pid"] for one in told["processes"] if not role or one["role"] == role]
+        """Of the processes that run now; never those that an earlier start has written down."""
+        assert self.process is not None
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError, ValueError):
+                told = json.loads((Path(str(self.data)) / "run" / "processes.json").read_text())
+                if told["supervisor"] == self.process.pid:
+                    return [one["pid"] for one in told["processes"] if not role or one["role"] == role]
+            time.sleep(0.05)
+        raise AssertionError(f"nobody says who runs\n{self.tail()}")
 
     def smtp(self) -> smtplib.SMTP:
         return smtplib.SMTP("127.0.0.1", self.ports["smtp"], local_hostname="client.example.org", timeout=30)

@@ -4,16 +4,20 @@ file reads, sharing no code with the appliance.
 A message carries X-Crash-Id and X-Crash-Sum (SHA-256 of its body with LF line ends).
 """
 
+import contextlib
 import hashlib
 import random
 import re
 import smtplib
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.lab import Lab
 
 _WORDS = [b"correo", b"lista", b"departamento", b"mensaje", b"cola", b".", b"..", b"From ", b"\xc3\xb1", b"fin"]
 
@@ -106,6 +110,30 @@ class Found:
 
 _ID = re.compile(rb"^X-Crash-Id: (\S+)", re.M)
 _SUM = re.compile(rb"^X-Crash-Sum: (\S+)", re.M)
+
+
+def ids_in(folder: Path) -> set[str]:
+    """Crash ids of all files below a folder: the quarantine, the spool."""
+    found = set()
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                found.update(one.decode() for one in _ID.findall(path.read_bytes()))
+    return found
+
+
+def waiting(spool: Path) -> int:
+    """Messages that the spool holds: nobody is told `delivered` yet."""
+    return sum(1 for path in (spool / "q").rglob("*") if len(path.name) == 16)
+
+
+def drain(lab: Lab, boxes: Iterable[Path], seconds: float = 60.0) -> Found:
+    """Wait until the spool is empty and nothing new arrives; what the mailboxes have then."""
+    boxes, end, calm = list(boxes), time.monotonic() + seconds, 0
+    while time.monotonic() < end and calm < 3:
+        calm = calm + 1 if not waiting(lab.spool) else 0
+        time.sleep(0.15)
+    return read_mailboxes(boxes)
 
 
 def read_mailboxes(boxes: Iterable[Path]) -> Found:

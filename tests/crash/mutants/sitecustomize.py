@@ -48,14 +48,28 @@ def _names_by_chance() -> None:
     files.link = link
 
 
-def _lossy_database() -> None:
-    """SQLite doesn't wait for the disk."""
+def _delivery_in_place() -> None:
+    """Mail is written where readers look, instead of tmp/ first."""
+    from bridge.store import delivery
+
+    real = delivery._Folder._open
+
+    def opened(self, path):  # type: ignore[no-untyped-def]
+        real(self, path)
+        os.close(self.tmp)
+        self.tmp = os.dup(self.new)
+
+    delivery._Folder._open = opened  # type: ignore[method-assign]
+
+
+def _lossy_database(synchronous: str) -> None:
+    """SQLite doesn't wait for the disk, or not at each commit."""
     from bridge.store import engine
 
     real = engine.Database.__init__
 
-    def made(self, url, *, point, synchronous="FULL", lock=None):  # type: ignore[no-untyped-def]
-        real(self, url, point=point, synchronous="OFF", lock=lock)
+    def made(self, url, *, point, lock=None, **ignored):  # type: ignore[no-untyped-def]
+        real(self, url, point=point, synchronous=synchronous, lock=lock)
 
     engine.Database.__init__ = made  # type: ignore[method-assign]
 
@@ -65,7 +79,9 @@ _MUTANTS = {
     "no-delivery-sync": lambda: _no_sync(("delivery.",)),
     "yes-before-the-disk": _yes_before_the_disk,
     "names-by-chance": _names_by_chance,
-    "lossy-database": _lossy_database,
+    "delivery-in-place": _delivery_in_place,
+    "database-off": lambda: _lossy_database("OFF"),
+    "database-normal": lambda: _lossy_database("NORMAL"),
 }
 
 if _MUTANT:
