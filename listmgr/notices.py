@@ -6,9 +6,8 @@ of: the finished block is counted again (sec-M06); every mail says Auto-Submitte
 """
 
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import templates
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.envelope import Envelope, Origin, Recipient
 from bridge.queue.enter import Door
-from bridge.store.spool import Spooled
 from bridge.wire import addresses, dates, headers
 from listmgr.addresses import Verb
 from listmgr.registry import MailingList
@@ -48,9 +46,8 @@ class Notices:
 
     def __init__(
         self, door: Door, *, clock: Clock = SYSTEM, override: Path | None = None,
-        sent: Callable[[Spooled], None] = lambda spooled: None,
     ) -> None:  # fmt: skip
-        self.door, self.clock, self._sent = door, clock, sent
+        self.door, self.clock = door, clock
         self._environment = environment(override)
 
     def send(self, which: MailingList, notice: Notice) -> str:
@@ -63,7 +60,7 @@ class Notices:
             recipients=tuple(map(Recipient, notice.to)), origin=Origin("list", client=which.name),
             received_at=now, parent=notice.parent, body="8BITMIME" if notice.attached else "",
         )  # fmt: skip
-        self._sent(self.door.accept(envelope, message))
+        self.door.accept(envelope, message)
         return key
 
 
@@ -74,13 +71,6 @@ def environment(override: Path | None) -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(folders), autoescape=False, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, auto_reload=False,
     )  # fmt: skip
-
-
-@lru_cache(maxsize=1)
-def shipped() -> tuple[str, ...]:
-    """Names of the mail templates, the same for every language."""
-    folder = Path(next(iter(templates.__path__))) / "list"
-    return tuple(sorted(path.name.removesuffix(".en.txt") for path in folder.glob("*.en.txt")))
 
 
 def render(environment: jinja2.Environment, which: MailingList, notice: Notice) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from bridge.store.tables import bump
 from listmgr import tables
@@ -82,11 +82,6 @@ def find(connection: Connection, name: str) -> MailingList | None:
     return _read(row) if row else None
 
 
-def by_id(connection: Connection, number: int) -> MailingList | None:
-    row = connection.execute(select(tables.mailing_list).where(tables.mailing_list.c.id == number)).first()
-    return _read(row) if row else None
-
-
 def every(connection: Connection, *, advertised: bool = False, host: str = "") -> list[MailingList]:
     """All lists by name; only the advertised ones, only those of one host, if asked."""
     rows = connection.execute(select(tables.mailing_list).order_by(tables.mailing_list.c.name))
@@ -115,10 +110,6 @@ def remove(connection: Connection, which: MailingList) -> None:
             connection.execute(delete(table).where(table.c.list_id == which.id))
     connection.execute(delete(tables.mailing_list).where(tables.mailing_list.c.id == which.id))
     bump(connection, "lists")
-
-
-def count(connection: Connection) -> int:
-    return int(connection.execute(select(func.count()).select_from(tables.mailing_list)).scalar_one())
 
 
 def _read(row: Any) -> MailingList:

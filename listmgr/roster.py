@@ -11,7 +11,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
 
 from bridge.model.address import fold
 from listmgr import tables
@@ -131,11 +131,6 @@ def memberships(connection: Connection) -> Iterator[tuple[str, Member]]:
     )
     for row in connection.execute(query.order_by(tables.mailing_list.c.name, tables.member.c.key)).mappings():
         yield row["list"], _member(row)
-
-
-def size(connection: Connection, which: MailingList) -> int:
-    query = select(func.count()).select_from(tables.member).where(tables.member.c.list_id == which.id)
-    return int(connection.execute(query).scalar_one())
 
 
 def recipients(connection: Connection, which: MailingList, *, author: str, explicit: Collection[str]) -> list[str]:

@@ -7,13 +7,14 @@ private until its own option says otherwise, and the row that says so comes firs
 delivery path. Fails by: StoreError, DiskFull, OSError; what was not finished is done by the next run.
 """
 
+import logging
 import mmap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from bridge.model.clock import SYSTEM, Clock, micros_of
 from bridge.store.engine import Database
@@ -26,6 +27,8 @@ from listmgr.archive.pages import Pages, Row, Shelf
 from listmgr.archive.tree import Tree
 from listmgr.archive.writer import Articles, Writer, mapped
 from listmgr.links import Links
+
+_log = logging.getLogger(__name__)
 
 BATCH = 200  # entries that become rows in one transaction
 BATCH_BYTES = 32 << 20
@@ -87,12 +90,21 @@ class Archiver:
         return self._pages
 
     def run_once(self) -> int:
-        """Do everything that waits; how many articles were added."""
+        """Do everything that waits; how many articles were added. Trouble with one list doesn't hold up the others."""
         with self.rows.read() as connection:
             dirty = (
                 connection.execute(select(tables.volume.c.list).where(tables.volume.c.dirty).distinct()).scalars().all()
             )
-        return sum(self.run(name) for name in sorted({*self.incoming.names(), *dirty}))
+        added, trouble = 0, list[Exception]()
+        for name in sorted({*self.incoming.names(), *dirty}):
+            try:
+                added += self.run(name)
+            except Exception as error:
+                _log.warning("archive of %s: %s", name, error)
+                trouble.append(error)
+        if trouble:
+            raise trouble[0]
+        return added
 
     def run(self, name: str) -> int:
         """Do what waits for one list."""
@@ -206,6 +218,14 @@ class Archiver:
         query = select(column.name, column.text_end).where(column.list == name, column.dirty).order_by(column.name)
         with self.rows.read() as connection:
             return [(row.name, row.text_end) for row in connection.execute(query)]
+
+    def unwritten(self, name: str) -> int:
+        """Bytes of mail that have no page yet."""
+        query = select(func.sum(tables.article.c.length)).where(
+            tables.article.c.list == name, ~tables.article.c.written
+        )
+        with self.rows.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     def write_top(self, name: str, tree: Tree, style: Style, *, durable: bool) -> None:
         """The table of volumes and the style sheet, if they changed."""

@@ -21,7 +21,7 @@ from listmgr.archive.keeper import BATCH, BATCH_BYTES, Archiver, Entry, Progress
 from listmgr.archive.tree import Tree
 from listmgr.archive.writer import Articles, Crew, Writer, mapped
 
-WORTH_IT = 8 << 20  # bytes of mbox from which on more processes are faster than one
+WORTH_IT = 8 << 20  # bytes of new mail from which on more processes are faster than one
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -163,7 +163,7 @@ def _volumes(archiver: Archiver, name: str, tree: Tree, style: Style, how: How) 
         how.progress("pages", len(done), len(dirty))
         return done
 
-    if how.processes > 1 and tree.end() > WORTH_IT:
+    if how.processes > 1 and archiver.unwritten(name) > WORTH_IT:
         with Crew(how.processes, tree, style.shelf, archiver.override) as crew:
             return write(crew.articles)
     with mapped(tree.mbox) as data:

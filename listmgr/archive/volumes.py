@@ -62,10 +62,6 @@ def name(epoch: int, frequency: str) -> str:
     return f"{year:04d}-{MONTHS[month - 1]}"
 
 
-def valid(volume: str) -> bool:
-    return _NAME.fullmatch(volume) is not None
-
-
 @dataclass(frozen=True, slots=True)
 class Start:
     """The first day of a volume (days since 1970), and its length class, so that volumes can be put in order."""

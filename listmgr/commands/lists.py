@@ -4,7 +4,6 @@ Promises: a new list works at once, its addresses need no aliases (L02); what Ma
 all the same, for those who route mail elsewhere. Fails by: Stop.
 """
 
-import re
 import shutil
 
 from sqlalchemy import Connection
@@ -18,7 +17,6 @@ from listmgr.notices import LANGUAGES, Notice
 from listmgr.registry import MailingList, Taken
 
 _WRAPPER = "/var/lib/mailman/mail/mailman"
-_ALIAS = re.compile(r'"?\|\s*(?:/[\w./-]*/)?mailman\s+([a-z]+)\s+([\w.-]+)\s*"?\Z')
 
 
 def newlist(
@@ -99,15 +97,6 @@ def aliases(which: MailingList) -> str:
     for suffix, verb in verbs:
         lines.append(f'{which.name + suffix + ":":<24}"|{_WRAPPER} {verb} {which.name}"')
     return "\n".join(lines)
-
-
-def covered(target: str) -> tuple[str, str] | None:
-    """(list, verb) of a Mailman pipe in an alias: such a line, pasted, means what the list's own address means
-    (L02)."""
-    found = _ALIAS.match(target.strip())
-    if not found or found[1] not in {verb.value for verb in Verb}:
-        return None
-    return found[2].lower(), found[1]
 
 
 def rmlist(desk: Desk, name: str, *, archiver: Archiver | None = None) -> int:

@@ -200,6 +200,16 @@ def test_trouble_with_the_disk_is_temporary(library, another, point: str, troubl
     assert library.files() == another.files()
 
 
+def test_trouble_with_one_list_does_not_hold_up_the_others(library) -> None:
+    library.post()
+    bad = library.root / "incoming/bad"
+    bad.mkdir()
+    (bad / library.archiver.incoming.ids("test")[0]).mkdir()
+    with pytest.raises(OSError, match="directory"):
+        library.archiver.run_once()
+    assert "2023-November/000000.html" in library.files()
+
+
 def test_private_until_the_list_says_otherwise(tmp_path, library) -> None:
     """A10, sec-W03: the row that says who may see it comes first; a list that isn't there is private."""
 

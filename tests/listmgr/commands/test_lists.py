@@ -6,7 +6,7 @@ from sqlalchemy import select
 from bridge.store.tables import audit
 from listmgr import registry
 from listmgr.commands.desk import Stop
-from listmgr.commands.lists import aliases, covered, list_lists, newlist, rmlist
+from listmgr.commands.lists import list_lists, newlist, rmlist
 
 
 def test_newlist_asks_and_prints_the_aliases(house, desk) -> None:
@@ -92,14 +92,3 @@ def test_list_lists(house, desk) -> None:
     at = desk()
     list_lists(at, advertised=True, bare=True)
     assert at.stdout.getvalue() == "devel\n"
-
-
-def test_pasted_aliases_are_recognised(house) -> None:
-    """L02."""
-    which = house.make("devel")
-    for line in aliases(which).splitlines()[1:]:
-        name, _, target = line.partition(":")
-        assert covered(target) == ("devel", name.removeprefix("devel").removeprefix("-") or "post")
-    assert covered('"|/usr/lib/mailman/mail/mailman post Devel"') == ("devel", "post")
-    assert covered("|/bin/sh -c mailman post devel; rm") is None
-    assert covered("|/usr/bin/procmail") is None
