@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config.store import Store
+from bridge.store import reconcile
 from bridge.store.mail import (
     EVERYTHING,
     Column,
@@ -517,3 +518,55 @@ def test_a_lost_wal_loses_no_uid(box, tmp_path):
         MAIL % (number, number) for number in range(1, 5)]
     assert put(other, 5).target[0] > 4
     other.close()
+
+
+def test_our_flags_and_theirs_come_together(box):
+    """D-11: a rename by another program changes what it changes, not what we have not written into names yet."""
+    drop(box, "100.a.host:2,FS", sub="cur")
+    view = box.select("INBOX")
+    box.store_flags(view.folder, EVERYTHING, "+", ["\\Answered"])
+    box.store_flags(view.folder, EVERYTHING, "-", ["\\Seen"])
+    os.rename(box.home.path / "cur/100.a.host:2,FS", box.home.path / "cur/100.a.host:2,ST")
+    assert box.refresh(view.folder)
+    bits = rows(box, view.folder, Column.FLAGS)[0][1]
+    assert box.flag_text(view.folder, bits) == b"(\\Answered \\Deleted)"
+    box.tidy("INBOX")
+    assert os.listdir(box.home.path / "cur") == ["100.a.host:2,RT"]
+
+
+def test_two_changes_in_one_tick_of_the_clock(box):
+    """A directory's time that is too young isn't trusted."""
+    drop(box, "100.a.host")
+    view = box.select("INBOX")
+    at = os.stat(box.home.path / "new").st_mtime_ns
+    drop(box, "200.b.host")
+    os.utime(box.home.path / "new", ns=(at, at))
+    assert box.refresh(view.folder)
+    assert list(box.select("INBOX").uids) == [1, 2]
+
+
+def test_quiet_folders_are_not_scanned(box, monkeypatch):
+    """I40: two stat calls, no listing."""
+    drop(box, "100.a.host")
+    for sub in ("new", "cur"):
+        os.utime(box.home.path / sub, ns=(10**18 + 1, 10**18 + 1))
+    view = box.select("INBOX")
+    monkeypatch.setattr(reconcile, "_listing", lambda folder: pytest.fail("listed"))
+    assert not box.refresh(view.folder)
+    box.select("INBOX")
+    box.status("INBOX")
+
+
+@pytest.mark.parametrize("sub", ["new", "cur"])
+def test_a_file_that_another_program_moves_is_found_where_it_is_now(box, sub):
+    """I34: between two looks of ours."""
+    drop(box, "100.a.host")
+    view = box.select("INBOX")
+    os.rename(box.home.path / "new/100.a.host", box.home.path / "cur/100.a.host:2,F")
+    if sub == "new":
+        assert rows(box, view.folder, Column.ENVELOPE)[0][1].startswith(b'(NIL "x"')
+    with box.body(view.folder, 1) as body:
+        assert body.read().endswith(b"hi\r\n")
+    os.unlink(box.home.path / "cur/100.a.host:2,F")
+    assert rows(box, view.folder, Column.BODYSTRUCTURE) == []
+    assert list(box.bodies(view.folder, EVERYTHING)) == []
