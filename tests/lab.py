@@ -133,6 +133,18 @@ class Lab:
     def tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
+    @contextlib.contextmanager
+    def variant(self, name: str, more: str, *users: str) -> "Iterator[Lab]":
+        """A second appliance with other settings in a folder beside this one, started and killed."""
+        other = Lab(self.folder.parent / f"{self.folder.name}-{name}", more=more)
+        if users:
+            other.add_user(*users)
+        other.start()
+        try:
+            yield other
+        finally:
+            other.kill()
+
     def kill(self) -> None:
         """kill -9 of every process at once, as a crash of the machine's userland would."""
         if self.process is not None:
@@ -217,4 +229,5 @@ def running(folder: Path, *users: str, more: str = "", single: bool = False, **e
 
 def mutant(name: str) -> dict[str, str]:
     """Environment that starts the appliance with one promise taken out (tests/crash/mutants)."""
-    return {"PYTHONPATH": str(Path(__file__).parent / "crash" / "mutants"), "ESTAFETA_MUTANT": name}
+    here = Path(__file__).parent
+    return {"PYTHONPATH": f"{here}/crash/mutants:{here.parent}", "ESTAFETA_MUTANT": name}

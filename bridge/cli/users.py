@@ -1,8 +1,10 @@
-"""`estafeta user add|passwd|list|del|import`: the accounts."""
+"""`estafeta user add|passwd|apop|list|del|import`: the accounts."""
 
+import argparse
 import getpass
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,61 +12,111 @@ from bridge.cli.settings import parser, settings_of
 from bridge.cli.words import fail, say, tr
 
 if TYPE_CHECKING:
-    from bridge.store.accounts import Account, Accounts
+    from bridge.app import House
 
 
 def user(arguments: list[str]) -> None:
-    """Run one of the sub-commands."""
+    """Run one of the sub-commands; exit status 1 with a sentence where it can't be done."""
     arg = parser("estafeta user", "Accounts and their mailboxes.", "Cuentas y sus buzones.")
-    sub = arg.add_subparsers(dest="what", required=True, metavar="add | passwd | list | del | import")
-    for name, en, es in (("add", "a new account", "una cuenta nueva"), ("passwd", "a new password", "otra contraseña")):
-        one = sub.add_parser(name, help=tr(en, es))
-        one.add_argument("address", help=tr("user@domain", "usuario@dominio"))
-        one.add_argument(
-            "--password-stdin", action="store_true", help=tr("read it from standard input", "leerla de la entrada")
-        )
-        if name == "add":
-            one.add_argument("--name", default="", help=tr("the person's name", "nombre de la persona"))
-            one.add_argument("--language", default="", choices=("", "en", "es"))
+    sub = arg.add_subparsers(dest="what", required=True, metavar=" | ".join(_WORK))
+    add = _with_password(sub.add_parser("add", help=tr("a new account", "una cuenta nueva")))
+    add.add_argument("--name", default="", help=tr("the person's name", "nombre de la persona"))
+    add.add_argument("--language", default="", choices=("", "en", "es"))
+    _with_password(sub.add_parser("passwd", help=tr("a new password", "otra contraseña")))
+    apop = _with_password(sub.add_parser("apop", help=tr("a secret for APOP", "un secreto para APOP")))
+    apop.add_argument("--remove", action="store_true", help=tr("take it away", "quitarlo"))
     listed = sub.add_parser("list", help=tr("all accounts", "todas las cuentas"))
     listed.add_argument("--json", action="store_true", help=tr("one object per line", "un objeto por línea"))
-    gone = sub.add_parser(
-        "del", help=tr("delete an account; its mail stays on disk", "borra una cuenta; el correo queda")
-    )
+    gone = sub.add_parser("del", help=tr("delete; the mail stays on disk", "borrar; el correo queda en disco"))
     gone.add_argument("address")
     many = sub.add_parser("import", help=tr("lines of ADDRESS PASSWORD", "líneas con DIRECCIÓN CONTRASEÑA"))
-    many.add_argument("file", help="- = stdin")
+    many.add_argument("file", help=tr("- is standard input", "- es la entrada"))
     given = arg.parse_args(arguments)
     from bridge import app
     from bridge.store.accounts import AccountError
+    from bridge.store.apop import SecretError
 
     with app.opened(settings_of(given.config).settings) as house:
-        accounts = house.accounts
         try:
-            if given.what == "add":
-                made = accounts.add(
-                    given.address,
-                    _password(given.password_stdin),
-                    actor=_actor(),
-                    name=given.name,
-                    language=given.language,
-                )
-                say(f"Added {made.address}; mailbox {made.maildir}", f"Añadida {made.address}; buzón {made.maildir}")
-            elif given.what == "passwd":
-                accounts.passwd(given.address, _password(given.password_stdin), actor=_actor())
-                say("Password changed.", "Contraseña cambiada.")
-            elif given.what == "del":
-                was = accounts.delete(given.address, actor=_actor())
-                say(
-                    f"Deleted {was.address}; mail is kept in {was.maildir}",
-                    f"Borrada {was.address}; el correo sigue en {was.maildir}",
-                )
-            elif given.what == "import":
-                _import(accounts, given.file)
-            else:
-                _list(accounts.all(), given.json)
-        except AccountError as error:
+            _WORK[given.what](house, given)
+        except (AccountError, SecretError) as error:
             fail(str(error), str(error))
+
+
+def _with_password(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    one.add_argument("address", help=tr("user@domain", "usuario@dominio"))
+    one.add_argument(
+        "--password-stdin", action="store_true", help=tr("read it from standard input", "leerla de la entrada")
+    )
+    return one
+
+
+def _add(house: "House", given: argparse.Namespace) -> None:
+    password = _password(given.password_stdin)
+    made = house.accounts.add(given.address, password, actor=_actor(), name=given.name, language=given.language)
+    say(f"Added {made.address}; mailbox {made.maildir}", f"Añadida {made.address}; buzón {made.maildir}")
+
+
+def _passwd(house: "House", given: argparse.Namespace) -> None:
+    house.accounts.passwd(given.address, _password(given.password_stdin), actor=_actor())
+    say("Password changed.", "Contraseña cambiada.")
+
+
+def _apop(house: "House", given: argparse.Namespace) -> None:
+    """A secret of its own, kept readable because the protocol needs it; one is made where none is given."""
+    if given.remove:
+        house.apop_secrets.remove(given.address, actor=_actor())
+        say("APOP is off for this account.", "APOP queda desactivado para esta cuenta.")
+        return
+    text = sys.stdin.readline().rstrip("\n") if given.password_stdin else ""
+    made = house.apop_secrets.set(given.address, text, actor=_actor())
+    say(
+        "APOP is on. Its secret is kept readable and protects less than TLS does.",
+        "APOP queda activado. Su secreto se guarda legible y protege menos que TLS.",
+    )
+    if not text:
+        say(f"Secret, shown this once: {made}", f"Secreto, se muestra solo esta vez: {made}")
+
+
+def _delete(house: "House", given: argparse.Namespace) -> None:
+    was = house.accounts.delete(given.address, actor=_actor())
+    say(
+        f"Deleted {was.address}; mail is kept in {was.maildir}",
+        f"Borrada {was.address}; el correo sigue en {was.maildir}",
+    )
+
+
+def _import(house: "House", given: argparse.Namespace) -> None:
+    text = sys.stdin.read() if given.file == "-" else Path(given.file).read_text("utf-8")
+    count = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        address, _, password = line.strip().partition(" ")
+        if not password:
+            where = f"{given.file}:{number}"
+            fail(
+                f"{where}: no password; the form is ADDRESS PASSWORD",
+                f"{where}: falta la contraseña; la forma es DIRECCIÓN CONTRASEÑA",
+            )
+        house.accounts.add(address, password, actor=_actor())
+        count += 1
+    say(f"{count} accounts added.", f"{count} cuentas añadidas.")
+
+
+def _list(house: "House", given: argparse.Namespace) -> None:
+    for one in house.accounts.all():
+        if given.json:
+            fields = {name: getattr(one, name) for name in ("address", "name", "enabled", "quota", "language")}
+            print(json.dumps({**fields, "addresses": one.addresses, "maildir": str(one.maildir)}))
+        else:
+            off = "" if one.enabled else tr("  (disabled)", "  (desactivada)")
+            print(f"{one.address:40} {one.name}{off}")
+
+
+_WORK: "dict[str, Callable[[House, argparse.Namespace], None]]" = {
+    "add": _add, "passwd": _passwd, "apop": _apop, "list": _list, "del": _delete, "import": _import,
+}  # fmt: skip
 
 
 def _actor() -> str:
@@ -78,30 +130,3 @@ def _password(from_stdin: bool) -> str:
     if getpass.getpass(tr("Again: ", "Otra vez: ")) != first:
         fail("The two passwords differ; nothing was changed.", "Las contraseñas no coinciden; no se ha cambiado nada.")
     return first
-
-
-def _import(accounts: "Accounts", name: str) -> None:
-    text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-    count = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        address, _, password = line.strip().partition(" ")
-        if not password:
-            fail(
-                f"{name}:{number}: no password; the form is ADDRESS PASSWORD",
-                f"{name}:{number}: falta la contraseña; la forma es DIRECCIÓN CONTRASEÑA",
-            )
-        accounts.add(address, password, actor=_actor())
-        count += 1
-    say(f"{count} accounts added.", f"{count} cuentas añadidas.")
-
-
-def _list(found: "list[Account]", as_json: bool) -> None:
-    for one in found:
-        if as_json:
-            fields = {name: getattr(one, name) for name in ("address", "name", "enabled", "quota", "language")}
-            print(json.dumps({**fields, "addresses": one.addresses, "maildir": str(one.maildir)}))
-        else:
-            off = "" if one.enabled else tr("  (disabled)", "  (desactivada)")
-            print(f"{one.address:40} {one.name}{off}")
