@@ -73,9 +73,11 @@ def append(client: Client, command: Command) -> Result:
     incoming = []
     for one in asked.messages:
         sink = one.body.sink if one.body is not None else None
-        assert isinstance(sink, Incoming)
-        incoming.append(sink)
+        if isinstance(sink, Incoming):
+            incoming.append(sink)
     try:
+        if len(incoming) < len(asked.messages):
+            raise Refusal("CATENATE is not offered", "", "BAD")
         for sink in incoming:
             if sink.error is not None:
                 raise sink.error

@@ -30,8 +30,8 @@ Slices = list[tuple[int, int]]  # places in the view, from 0, the second one exc
 class Box:
     """The selected mailbox of one client."""
 
-    __slots__ = ("_texts", "folder", "keywords", "looked", "read_only", "recent", "renamed", "since", "store",
-                 "uidnext", "view")
+    __slots__ = ("_texts", "_told", "folder", "keywords", "looked", "read_only", "recent", "renamed", "since",
+                 "store", "uidnext", "view")
 
     def __init__(self, store: AccountStore, selected: Selected, read_only: bool, now: float) -> None:
         self.store, self.folder, self.read_only = store, selected.folder, read_only
@@ -42,6 +42,7 @@ class Box:
         self.looked = now           # when the store last looked for what other programs did
         self.renamed = False        # there are keywords that the client wasn't told of
         self._texts: dict[int, bytes] = {}
+        self._told: dict[int, int] = {}     # UID -> modseq of flags that the client set itself
 
     # -- news
 
@@ -56,7 +57,9 @@ class Box:
         if changes.appended:
             view.appended(changes.appended, recent=not self.read_only)
         for uid, flags, modseq in changes.flags:
-            view.flags(uid, self.flag_text(flags), modseq)
+            if self._told.get(uid) != modseq:
+                view.flags(uid, self.flag_text(flags), modseq)
+        self._told = {}
         self.since, self.uidnext = changes.highestmodseq, changes.uidnext
 
     def name_keywords(self, keywords: tuple[str, ...]) -> None:
@@ -65,10 +68,12 @@ class Box:
             self.keywords, self.renamed = keywords, True
             self._texts.clear()
 
-    def own(self, modseq: int) -> None:
+    def own(self, modseq: int, changed: Iterable[tuple[int, int, int]] = ()) -> None:
         """This client changed something itself, and knows it; what others did in between is not skipped."""
         if modseq == self.since + 1:
             self.since = modseq
+        elif modseq > self.since:
+            self._told.update((uid, one) for uid, _, one in changed)
 
     def flag_text(self, flags: int) -> bytes:
         """Flags as FETCH tells them, without \\Recent."""

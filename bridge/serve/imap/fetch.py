@@ -358,7 +358,7 @@ def _mark_seen(client: Client, ranges: Ranges) -> bool:
     if not unseen:
         return False
     stored = box.store.store_flags(box.folder, ranges_of(unseen), "+", ["\\Seen"])
-    box.own(stored.highestmodseq)
+    box.own(stored.highestmodseq, stored.changed)
     return True
 
 

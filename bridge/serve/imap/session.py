@@ -21,7 +21,7 @@ from bridge.serve.imap.client import Client, Result
 from bridge.serve.imap.shared import Shared
 from bridge.serve.imap.trouble import BUG, Answer, Broken, answer_of
 from bridge.serve.listener import End, Link
-from bridge.store.mail import Changes, FolderGone
+from bridge.store.mail import Changes, FolderGone, NoSuchFolder
 from bridge.wire.imap import encode
 from bridge.wire.imap.flow import AuthLine, Command, Done, Event, Fatal, Flow
 from bridge.wire.imap.states import State
@@ -213,7 +213,10 @@ class ImapSession:
 
     async def _look(self) -> None:
         box = self.client.selected
-        await self.client.thread(box.store.refresh, box.folder)
+        try:
+            await self.client.thread(box.store.refresh, box.folder)
+        except NoSuchFolder as error:
+            raise FolderGone(box.folder.name) from error
         box.looked = self._service.clock.monotonic()
 
     def _close(self, command: Command, answer: Answer) -> None:
@@ -227,9 +230,6 @@ class ImapSession:
                 return
             self._flow.send(client.box.tell(not spec.holds, client.dialect(command.name.startswith("UID "))))
         self._flow.send(encode.tagged(command.tag, answer.word, answer.text, answer.code))
-        if client.failures >= self._service.settings.wrong_logins:
-            self._flush()
-            self._link.close(b"* BYE Too many wrong passwords\r\n")
 
     def _fail(self, command: Command, error: Exception) -> None:
         answer = answer_of(error)
@@ -237,9 +237,12 @@ class ImapSession:
             _log.error("%s of %s failed", command.name, self.client.user or self._link.peer, exc_info=error)
             answer = BUG
         self._flow.send(encode.tagged(command.tag, answer.word, answer.text, answer.code))
-        if answer is BUG or (isinstance(error, FolderGone) and command.spec.states == _SELECTED):
+        if answer is BUG or (isinstance(error, FolderGone) and self.client.box is not None):
             self._flush()
             self._link.close(_FAREWELL[End.BUG] if answer is BUG else _GONE)
+        elif self.client.store is None and self.client.failures >= self._service.settings.wrong_logins:
+            self._flush()
+            self._link.close(b"* BYE Too many wrong passwords\r\n")
 
     # --- IDLE ---
 
@@ -259,9 +262,6 @@ class ImapSession:
             self._service.news.leave(self)
         else:
             self._service.news.leave(self, box.store, box.folder)
-
-
-_SELECTED = frozenset((State.SELECTED,))
 
 
 def _unknown(client: Client, command: Command) -> Answer:

@@ -3,7 +3,6 @@ import asyncio
 import itertools
 import re
 import socket
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +18,7 @@ from bridge.serve.imap.service import Service
 from bridge.store.mailbox import Mailstore
 from bridge.store.notify import Hints, Listener
 from bridge.watch.trace import Journal
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "bridge" / "wire" / "imap"))
-import reader  # noqa: E402
+from tests.bridge.wire.imap import reader
 
 PASSWORD = "clave-de-prueba"
 LETTER = (
@@ -51,7 +48,8 @@ class World:
         if self.run is not None:
             self.run.mkdir(parents=True, exist_ok=True)
         self.store = Mailstore(store or Store(), hints=Hints(self.run))
-        self.people = {name: Person(f"{name}@example.org", folder / name / "Maildir") for name in (*users, "ana", "luis")}
+        names = (*users, "ana", "luis")
+        self.people = {name: Person(f"{name}@example.org", folder / name / "Maildir") for name in names}
         self.journal_lines: list[bytes] = []
         self.message_size = message_size
         self.port = 0
@@ -68,6 +66,8 @@ class World:
         self._thread.join(20)
         assert not self._thread.is_alive()
         self.store.close()
+        if self.store.hints._socket is not None:
+            self.store.hints._socket.close()
 
     def mail(self, name="ana"):
         return self.store.open(self.people[name])
