@@ -136,7 +136,7 @@ class Home:
                 about = os.stat(directory, dir_fd=root.dirs.folder, follow_symlinks=False)
         except OSError:
             return False
-        return (about.st_dev, about.st_ino) == lent.dirs.identity
+        return (about.st_dev, about.st_ino) == lent.dirs.identity and lent.dirs.alive()
 
     def _opened(self, directory: str) -> maildir.Dirs:
         if directory != ".":

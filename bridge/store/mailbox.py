@@ -257,7 +257,7 @@ class AccountStore:
                 reconcile.refresh(self.home, folder.name, force=True)
             with self.home.index.read() as db:
                 current(db, folder)
-            found = content.locate(self.home, folder, [uid])
+                found = content.locate(self.home, folder, [uid])
             if not found:
                 break
             try:
@@ -413,6 +413,8 @@ class AccountStore:
     def tidy(self, name: str) -> None:
         """What could wait (see `tidy`), describing as well: for tests and repairs."""
         tidy.tidy(self.home, _known(name))
+        if not self.home.path.is_dir():
+            return
         try:
             handle = self.folder(name)
         except NoSuchFolder:
@@ -522,6 +524,8 @@ class Mailstore:
     def _bite(self, job: "_Job") -> None:
         """Describe a few messages, unless somebody used the account since the last time: sessions come first."""
         index = job.account.home.index
+        if not job.account.home.path.is_dir():
+            return
         if index.uses != job.uses:
             self._push(_Job(job.account, job.name, True, index.uses), BUSY_PAUSE)
             return

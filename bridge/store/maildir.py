@@ -117,6 +117,10 @@ class Dirs:
     tmp: int
     identity: tuple[int, int]
 
+    def alive(self) -> bool:
+        """Whether new, cur and tmp still have names: a folder may be emptied by force and made anew."""
+        return all(os.fstat(descriptor).st_nlink for descriptor in (self.new, self.cur, self.tmp))
+
     def times(self) -> tuple[int, int]:
         """When new and cur were changed last, ns."""
         return os.fstat(self.new).st_mtime_ns, os.fstat(self.cur).st_mtime_ns

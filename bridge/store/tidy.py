@@ -13,6 +13,8 @@ LIST_SLACK = 64 * 1024      # bytes of dead lines that a uidlist may have
 
 def tidy(home: Home, name: str) -> None:
     """All of it for one folder, but for describing."""
+    if not home.path.is_dir():
+        return      # the account was removed: nothing is made anew for it here
     try:
         reconcile.refresh(home, name, force=name in home.recheck)
     except NoSuchFolder:

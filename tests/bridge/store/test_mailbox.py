@@ -570,3 +570,21 @@ def test_a_file_that_another_program_moves_is_found_where_it_is_now(box, sub):
     os.unlink(box.home.path / "cur/100.a.host:2,F")
     assert rows(box, view.folder, Column.BODYSTRUCTURE) == []
     assert list(box.bodies(view.folder, EVERYTHING)) == []
+
+
+def test_insides_removed_and_made_anew(box):
+    """The Maildir stays, new and cur are others: what is put there is seen."""
+    put(box, 1)
+    view = box.select("INBOX")
+    for sub in ("new", "cur", "tmp"):
+        shutil.rmtree(box.home.path / sub)
+    drop(box, "100.a.host")
+    assert box.refresh(view.folder)
+    assert list(box.select("INBOX").uids) == [2]
+
+
+def test_tidying_makes_no_maildir_for_who_is_gone(box):
+    put(box, 1)
+    shutil.rmtree(box.home.path)
+    box.tidy("INBOX")
+    assert not box.home.path.exists()
