@@ -49,7 +49,7 @@ def run(folder: Path, only: str = "") -> list[tuple[Sentence, bool, str]]:
 
 def page(found: list[tuple[Sentence, bool, str]], language: str) -> str:
     title, intro, head = {
-        "en": ("The seeds", "What the two documents say of a mail system; each sentence is tried on ours by `make seeds`.",
+        "en": ("The seeds", "What the two documents say of a mail system, each sentence tried by `make seeds`.",
                "| document | section | what it says | rows | here |"),
         "es": ("Las semillas", "Lo que dicen los dos documentos de un sistema de correo, cada frase probada aquí por "
                "`make seeds`.", "| documento | sección | qué dice | filas | aquí |"),
