@@ -37,6 +37,7 @@ from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import ConfigError, Refused, StoreError
 from bridge.model.reply import Reply
 from bridge.queue.enter import Door
+from bridge.rights import Rights, become, hand_over, open_to_group, rights_of
 from bridge.route import resolver, tables
 from bridge.serve.auth import Authenticator, Busy, Verify
 from bridge.serve.guesses import Guesses
@@ -324,9 +325,6 @@ def _list_hosts(connection: Connection) -> dict[str, str]:
 def prepare(house: House) -> None:
     """Folders, schema, certificate: what must be there before anything runs; drafts in the spool that nobody writes any
     more go. Call it with the data folder claimed."""
-    paths = house.settings.paths
-    for name in (paths.spool, paths.databases, paths.trace, paths.run):
-        Path(name).mkdir(parents=True, exist_ok=True, mode=0o700)
     migrate(house.core, CORE, clock=house.clock)
     migrate(house.archive_rows, ARCHIVE, clock=house.clock)
     try:
@@ -336,17 +334,52 @@ def prepare(house: House) -> None:
     assert house.tls is not None
 
 
+def make_ready(house: House, who: Rights) -> None:
+    """All that must be there, made as the user that will use it; root is that user from then on. Claim the data folder
+    first. ConfigError, StoreError."""
+    settings, paths = house.settings, house.settings.paths
+    try:
+        for name in (paths.spool, paths.databases, paths.trace, paths.run, paths.archives):
+            Path(name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        hand_over(settings, who)
+        become(who.user, who.umask)
+        prepare(house)
+        open_to_group(settings, who)
+    except OSError as error:
+        raise ConfigError([explained(house.data, error)]) from error
+
+
+def claim(data: Path) -> instance.Instance:
+    """The data folder, for this process and its children alone. ConfigError."""
+    try:
+        return instance.claim(data, version("estafeta"))
+    except OSError as error:
+        raise ConfigError([explained(data, error)]) from error
+
+
+def explained(data: Path, error: OSError) -> str:
+    """What to do about a data folder that can't be used."""
+    return (
+        f"paths.data: {error.filename or data}: {error.strerror or error}; the user that runs Estafeta (now uid "
+        f"{os.geteuid()}) must be able to write in {data}"
+    )
+
+
 @contextmanager
 def opened(settings: Settings, role: str = "cli") -> Iterator[House]:
-    """A house for a command: the data folder prepared if nobody runs on it."""
+    """A house for a command, which goes on as `server.user` where root called it; the data folder is prepared if nobody
+    runs on it."""
     house = House(settings, role)
     try:
-        if not instance.holder(house.data):
-            claimed = instance.claim(house.data, version("estafeta"))
+        who = rights_of(settings)
+        if not _running(house.data):
+            claimed = claim(house.data)
             try:
-                prepare(house)
+                make_ready(house, who)
             finally:
                 claimed.release()
+        else:
+            become(who.user, who.umask)
         yield house
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -356,6 +389,13 @@ def opened(settings: Settings, role: str = "cli") -> Iterator[House]:
         raise SystemExit(75) from None
     finally:
         house.close()
+
+
+def _running(data: Path) -> int:
+    try:
+        return instance.holder(data)
+    except OSError as error:
+        raise ConfigError([explained(data, error)]) from error
 
 
 def check(settings: Settings) -> list[str]:

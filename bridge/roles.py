@@ -9,10 +9,11 @@ import asyncio
 import logging
 import os
 import signal
-import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -23,11 +24,13 @@ from bridge.config.schema import Settings
 from bridge.intake.fetch.timetable import Timetable
 from bridge.intake.listener import SmtpServer
 from bridge.intake.session import Service
+from bridge.ports import Port, Sockets
+from bridge.rights import Rights, become
 from bridge.serve.imap.service import Service as ImapService
 from bridge.serve.listener import Crowd, Listener
 from bridge.serve.pop3 import session as pop3_session
 from bridge.store import notify
-from bridge.supervisor import Port, RoleSpec, Sockets, bind
+from bridge.supervisor import BEAT_SECONDS, DRAIN, Post, RoleSpec
 from bridge.watch import log as logs
 from bridge.watch.lag import Lag
 
@@ -35,7 +38,33 @@ log = logging.getLogger("estafeta")
 
 TRIAL_USER, TRIAL_PASSWORD = "ana", "prueba-de-estafeta"
 
-Stop = asyncio.Event
+
+
+class Stop:
+    """What a role is told. `drain`: no new sessions, end when the last has ended; `now`: end what runs, say goodbye."""
+
+    def __init__(self) -> None:
+        self.drain, self.now = asyncio.Event(), asyncio.Event()
+
+    def set(self) -> None:
+        """Both: whoever waits for either wakes up."""
+        self.now.set()
+        self.drain.set()
+
+    async def wait(self) -> None:
+        await self.now.wait()
+
+    async def sessions(self, *draining: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the word, and then, unless it is `now`, for the last sessions."""
+        await self.drain.wait()
+        leaving = asyncio.gather(*(one() for one in draining))
+        told = asyncio.ensure_future(self.now.wait())
+        waiting: list[asyncio.Future[Any]] = [leaving, told]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for one in waiting:
+            one.cancel()
+
+
 Role = Callable[[House, Sockets, Stop], Awaitable[None]]
 SMTP_SERVICES: tuple[Service, ...] = ("smtp", "submission", "submissions", "lmtp")
 READER_SERVICES = ("imap", "imaps", "pop3", "pop3s")
@@ -73,7 +102,7 @@ async def smtp(house: House, sockets: Sockets, stop: Stop) -> None:
     for service in SMTP_SERVICES:
         for one in sockets.get(service, ()):
             await server.listen(one, service)
-    await stop.wait()
+    await stop.sessions(server.drain)
     await server.stop(house.settings.server.stop_seconds)
 
 
@@ -118,7 +147,7 @@ async def readers(house: House, sockets: Sockets, stop: Stop) -> None:
             one = imap.listener(house.tls, implicit)
             await one.start(sockets[name])
             listeners.append(one)
-    await stop.wait()
+    await stop.sessions(*(one.drain for one in listeners))
     grace = house.settings.server.stop_seconds
     await asyncio.gather(*(one.stop(grace) for one in listeners))
     await imap.close()
@@ -127,22 +156,22 @@ async def readers(house: House, sockets: Sockets, stop: Stop) -> None:
 
 async def mover(house: House, sockets: Sockets, stop: Stop) -> None:
     """The queue: adopts what was accepted, routes, delivers, records."""
-    await mailroom.run(house, stop)
+    await mailroom.run(house, stop.now)
 
 
 async def mover_alone(house: House, sockets: Sockets, stop: Stop) -> None:
     """The mover without sender processes."""
-    await mailroom.run(house, stop, single=True)
+    await mailroom.run(house, stop.now, single=True)
 
 
 async def sender(house: House, sockets: Sockets, stop: Stop) -> None:
     """Mail to other servers, for the mover."""
-    await mailroom.send(house, sockets, stop)
+    await mailroom.send(house, sockets, stop.now)
 
 
 async def worker(house: House, sockets: Sockets, stop: Stop) -> None:
     """What costs CPU and can wait: indexes of mailboxes, archive pages, housekeeping."""
-    await mailroom.work(house, stop)
+    await mailroom.work(house, stop.now)
 
 
 async def collector(house: House, sockets: Sockets, stop: Stop) -> None:
@@ -178,34 +207,53 @@ async def web(house: House, sockets: Sockets, stop: Stop) -> None:
 # ---- which process runs what ---------------------------------------------------------------------
 
 
-def _process(name: str, role: Role) -> Callable[[Settings, Sockets, int], None]:
+def _process(name: str, role: Role) -> Callable[[Post], None]:
     """A role as the supervisor runs it: a process with a loop of its own."""
 
-    def run(settings: Settings, sockets: Sockets, number: int) -> None:
-        logs.start(settings.log.level, settings.log.file, name)
-        _run_loop({name: role}, House(settings, name), sockets)
+    def run(post: Post) -> None:
+        logs.as_role(name)
+        house = House(post.settings, name)
+        if post.early is not None:
+            house.tls = post.early
+        _run_loop({name: role}, house, post.sockets, post.beat)
 
     return run
 
 
-def _run_loop(wanted: Mapping[str, Role], house: House, sockets: Sockets) -> None:
+def _run_loop(wanted: Mapping[str, Role], house: House, sockets: Sockets, beat: Callable[[], None]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_told(wanted, house, sockets))
+        runner.run(_until_told(wanted, house, sockets, beat))
 
 
-async def _until_told(wanted: Mapping[str, Role], house: House, sockets: Sockets) -> None:
+async def _until_told(wanted: Mapping[str, Role], house: House, sockets: Sockets, beat: Callable[[], None]) -> None:
     loop, stop = asyncio.get_running_loop(), Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, _told, stop)
+    loop.add_signal_handler(DRAIN, stop.drain.set)
     loop.set_exception_handler(_unhandled)
-    lag = asyncio.ensure_future(Lag().watch())
+    living = [asyncio.ensure_future(Lag().watch()), asyncio.ensure_future(_live(beat))]
     try:
         async with asyncio.TaskGroup() as group:
             for role in wanted.values():
                 group.create_task(_run(role, house, sockets, stop))
     finally:
-        lag.cancel()
+        for task in living:
+            task.cancel()
         await loop.run_in_executor(None, house.close)
+
+
+def _told(stop: Stop) -> None:
+    """TERM: in good order; a second one: at once (the disk is always in order)."""
+    if stop.now.is_set():
+        os._exit(1)
+    stop.set()
+
+
+async def _live(beat: Callable[[], None]) -> None:
+    """Signs of life, as long as the loop moves."""
+    while True:
+        beat()
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 async def _run(role: Role, house: House, sockets: Sockets, stop: Stop) -> None:
@@ -224,17 +272,19 @@ def _cores(wanted: int) -> int:
     return wanted or os.cpu_count() or 1
 
 
-def _smtp_user(settings: Settings) -> str:
-    return settings.server.smtp_user or settings.server.user
+def _tls(settings: Settings) -> ssl.SSLContext:
+    """Read before rights are dropped: the key may be root's alone."""
+    return House(settings, "tls").tls
 
 
 ROLES: Sequence[RoleSpec] = (
     RoleSpec(
         "smtp", _process("smtp", smtp), lambda s: _cores(s.server.smtp_processes), SMTP_SERVICES, overlap=True,
-        user=_smtp_user,
+        early=_tls, user=lambda who: who.smtp,
     ),
     RoleSpec(
-        "imap", _process("imap", readers), lambda s: _cores(s.server.imap_processes), READER_SERVICES, overlap=True
+        "imap", _process("imap", readers), lambda s: _cores(s.server.imap_processes), READER_SERVICES, overlap=True,
+        early=_tls,
     ),
     RoleSpec("mover", _process("mover", mover), lambda s: 1),
     RoleSpec("sender", _process("sender", sender), lambda s: s.server.senders, own_socket=True),
@@ -248,13 +298,19 @@ _ALL: Mapping[str, Role] = {
 }  # fmt: skip
 
 
-def run_single(settings: Settings, trial: bool) -> int:
+def run_single(settings: Settings, sockets: Sockets, who: Rights, ready: Callable[[], None]) -> int:
     """Every role in one loop of this process: tests, small machines, debugging."""
-    sockets: dict[str, list[socket.socket]] = bind(ports(settings), share=False)
-    if trial:
-        tell(settings)
-    _run_loop(_ALL, House(settings, "single"), sockets)
+    house = House(settings, "single")
+    house.tls = _tls(settings)
+    become(who.user, who.umask)
+    signal.signal(signal.SIGHUP, _hangup)
+    ready()
+    _run_loop(_ALL, house, sockets, lambda: None)
     return 0
+
+
+def _hangup(number: int, frame: object) -> None:
+    log.warning("--single reads its settings at the start only; stop it and start it again")
 
 
 def tell(settings: Settings) -> None:

@@ -1,23 +1,23 @@
-"""Starting the whole: claim the data folder, prepare it in a process of its own, bind, drop rights, fork.
+"""Starting the whole: claim the data folder, bind, prepare the state in a process of its own, drop rights, fork.
 
 Promises: the process that forks never opens a database; a wrong setting, a port in use, a foreign or newer data folder
-end the start with lines that say what to do, and change nothing.
+end the start with lines that say what to do, and change nothing: what can be refused is looked at before what writes.
 Fails by: ConfigError.
 """
 
 import logging
 import os
 import sys
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 
-from bridge import roles
-from bridge.app import House, prepare
+from bridge import ports, roles
+from bridge.app import House, claim, make_ready
 from bridge.config.load import load
 from bridge.config.schema import Settings
 from bridge.model.errors import ConfigError, StoreError
-from bridge.store import instance
-from bridge.supervisor import Supervisor, user_of
+from bridge.rights import Rights, rights_of
+from bridge.supervisor import Supervisor
 from bridge.watch import log as logs
 
 log = logging.getLogger("estafeta")
@@ -26,72 +26,101 @@ log = logging.getLogger("estafeta")
 def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root: bool) -> int:
     """Start everything; returns the exit status when it has ended."""
     logs.start(settings.log.level, settings.log.file)
-    if os.getuid() == 0 and not settings.server.user and not allow_root:
-        raise ConfigError(
-            [
-                "server.user is empty: as root, Estafeta needs a user to become. Create one "
-                "(`useradd --system estafeta`) and set server.user, or start it as an ordinary user."
-            ]
-        )
-    data = Path(settings.paths.data)
-    claimed = instance.claim(data, version("estafeta"))
+    _look_at_root(settings, allow_root)
+    who = rights_of(settings)
+    os.umask(who.umask)
+    claimed = claim(Path(settings.paths.data))
     try:
-        _in_child(settings, trial)
-        if os.getuid() == 0 and settings.server.user:
-            uid, gid, _ = user_of(settings.server.user)
-            _give(settings, uid, gid)
+        supervisor = Supervisor(settings, roles.ROLES, roles.ports, lambda: _again(path, settings), rights=who)
         if single:
-            return roles.run_single(settings, trial)
+            sockets = ports.bind(roles.ports(settings), share=False)
+        else:
+            supervisor.bind()
+        if settings.tls.certificate:
+            assert House(settings, "start").tls is not None  # before anything is changed
+        _prepare(settings, who, trial)
         ready = (lambda: roles.tell(settings)) if trial else (lambda: None)
-        supervisor = Supervisor(settings, roles.ROLES, roles.ports, lambda: load(path).settings, ready)
+        if single:
+            return roles.run_single(settings, sockets, who, ready)
+        supervisor.ready = ready
         return supervisor.run()
     finally:
         claimed.release()
 
 
-def _in_child(settings: Settings, trial: bool) -> None:
-    """Prepare in a process of its own, so that the one that forks has no database open."""
-    pid = os.fork()
-    if pid:
-        _, status = os.waitpid(pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if code:
-            raise ConfigError([] if code == 2 else [f"preparing the data folder failed ({code})"])
-        return
-    code = 1
-    try:
+def _look_at_root(settings: Settings, allow_root: bool) -> None:
+    if os.getuid() == 0 and not settings.server.user:
+        if not allow_root:
+            raise ConfigError([
+                "server.user is empty: as root, Estafeta needs a user to become. Create one "
+                "(`useradd --system estafeta`) and set server.user, or start it as an ordinary user."
+            ])
+        log.warning("--allow-root: all processes keep root's rights; whoever breaks into one has the machine")
+    elif os.getuid() and settings.server.smtp_user:
+        log.warning("server.smtp_user has no effect: only root can start processes as another user")
+
+
+def _prepare(settings: Settings, who: Rights, trial: bool) -> None:
+    """The state, as its later user would make it."""
+
+    def work() -> None:
         house = House(settings, "start")
-        prepare(house)
+        make_ready(house, who)
         if trial:
             first_user(house)
         house.close()
-        code = 0
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        code = 2
-    except StoreError as error:
-        print(f"estafeta: {error}", file=sys.stderr)
-        code = 2
+
+    problems = in_child(work)
+    if problems:
+        raise ConfigError(problems)
+
+
+def in_child(work: Callable[[], None]) -> list[str]:
+    """Do it in a process of its own, so that the one that forks has no database open; what went wrong, in lines."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os._exit(_done(work, writing))
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        text = told.read().decode()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return text.splitlines() or ([f"preparing the data folder failed ({code}); the lines above say why"] * bool(code))
+
+
+def _done(work: Callable[[], None], writing: int) -> int:
+    try:
+        work()
+        return 0
+    except (ConfigError, StoreError) as error:
+        os.write(writing, str(error).encode())
     except BaseException:
         log.exception("preparing the data folder failed")
     finally:
         logging.shutdown()
         sys.stdout.flush()
-        os._exit(code)
+    return 1
+
+
+def _again(path: Path, before: Settings) -> Settings:
+    """The settings at a reload, looked at as at a start. ConfigError where they can't be taken up."""
+    settings = load(path).settings
+    if settings.paths != before.paths or settings.database != before.database:
+        raise ConfigError(["paths and database can't change while Estafeta runs: stop it first"])
+    if (settings.server.user, settings.server.smtp_user) != (before.server.user, before.server.smtp_user):
+        raise ConfigError(["server.user and server.smtp_user can't change while Estafeta runs: stop it first"])
+
+    def look() -> None:
+        assert House(settings, "reload").tls is not None
+
+    problems = in_child(look)
+    if problems:
+        raise ConfigError(problems)
+    logs.start(settings.log.level, settings.log.file)
+    return settings
 
 
 def first_user(house: House) -> None:
     """A trial has somebody to write to."""
     if not house.accounts.all():
         house.accounts.add(f"{roles.TRIAL_USER}@{house.current.tables.primary}", roles.TRIAL_PASSWORD, actor="trial")
-
-
-def _give(settings: Settings, uid: int, gid: int) -> None:
-    """The state belongs to the user that the processes become."""
-    paths = settings.paths
-    for top in {paths.data, paths.spool, paths.databases, paths.trace, paths.run, paths.archives}:
-        for folder, folders, names in os.walk(top):
-            for name in (".", *folders, *names):
-                where = os.path.join(folder, name)
-                if os.lstat(where).st_uid != uid:
-                    os.chown(where, uid, gid, follow_symlinks=False)

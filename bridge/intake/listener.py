@@ -138,10 +138,9 @@ class SmtpServer:
     async def stop(self, grace: float = 20.0) -> None:
         """No new connections; 421 to who waits; messages on their way in have `grace` seconds."""
         self.stopping = True
-        for task in (*self._acceptors, *self._handshakes):
+        self._close_ports()
+        for task in self._handshakes:
             task.cancel()
-        for server in self._servers:
-            server.close()
         for edge in list(self.edges):
             edge.stop()
         tasks = [edge.task for edge in self.edges if edge.task]
@@ -155,6 +154,18 @@ class SmtpServer:
         self._ticking.cancel()
         await asyncio.gather(self._ticking, *self._acceptors, *self._handshakes, return_exceptions=True)
         self.threads.shutdown()
+
+    async def drain(self) -> None:
+        """No new connections from us (others may hold the same sockets); returns when the last one has ended."""
+        self._close_ports()
+        while self.edges or self._handshakes:
+            await asyncio.sleep(1)
+
+    def _close_ports(self) -> None:
+        for task in self._acceptors:
+            task.cancel()
+        for server in self._servers:
+            server.close()
 
     async def _accept(self, sock: socket.socket, service: Service) -> None:
         """TLS from the first byte: count first, shake hands then."""

@@ -403,10 +403,7 @@ class Listener:
     async def stop(self, grace: float = 20.0) -> None:
         """Accept no more, say goodbye to everyone who waits, let running commands end, abort after `grace` seconds."""
         self.stopping = True
-        for server in self._servers:
-            server.close()
-        for task in self._tasks[:-1]:  # all but the ticker, which watches over those who leave
-            task.cancel()
+        self._close_ports()
         for link in list(self.links):
             link.stop()
         if self.links:
@@ -418,6 +415,18 @@ class Listener:
                     link.abort()
                 await asyncio.sleep(0)
         for task in self._tasks:
+            task.cancel()
+
+    async def drain(self) -> None:
+        """Accept no more (others may hold the same sockets); returns when the last session has ended by itself."""
+        self._close_ports()
+        while self.links:
+            await asyncio.sleep(1)
+
+    def _close_ports(self) -> None:
+        for server in self._servers:
+            server.close()
+        for task in self._tasks[:-1]:  # all but the ticker, which watches over those who leave
             task.cancel()
 
     def gone(self) -> None:

@@ -110,7 +110,7 @@ class Draft:
             if self._descriptor < 0:
                 self.head = self.envelope.to_json() + b"\n\n"
                 chunks.insert(0, self.head)
-                self._descriptor = files.create(self.envelope.id, _CREATE, folder=self._spool._tmp())
+                self._descriptor = files.create(self.envelope.id, _CREATE, folder=self._spool._tmp(), mode=0o660)
             files.write(self._descriptor, chunks[0] if len(chunks) == 1 else b"".join(chunks), _WRITE)
 
     def _finish(self) -> None:
@@ -374,7 +374,7 @@ class Spool:
         return found
 
     def _make(self, path: Path) -> None:
-        if not files.make_folder(path, _FOLDER):
+        if not files.make_folder(path, _FOLDER, mode=0o770):     # less the umask: 0700 but with `server.smtp_user`
             return
         above = files.open_folder(path.parent)
         try:

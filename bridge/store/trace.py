@@ -39,7 +39,7 @@ class TraceLog:
             os.close(self._descriptor)
         day = int(now // _DAY)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._descriptor = files.open_append(self._folder / name_of(day), _APPEND, mode=0o640)
+        self._descriptor = files.open_append(self._folder / name_of(day), _APPEND, mode=0o660)
         self._until, self._owner = (day + 1) * _DAY, os.getpid()
 
     def close(self) -> None:

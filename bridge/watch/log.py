@@ -20,16 +20,23 @@ class _Line(logging.Formatter):
 
 
 def start(level: str, file: str = "", role: str = "supervisor") -> None:
-    """Send the log of this process where the settings say. Called again in each child with its role."""
+    """Send the log of this process and its children where the settings say; again at a reload: the file may have been
+    moved away (logrotate)."""
     handler: logging.Handler = (
         logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     )
-    handler.setFormatter(_Line(f"%(asctime)s {role}[%(process)d] %(levelname)s %(message)s"))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
+    as_role(role)
     root.setLevel(level.upper())
-    for noisy in ("asyncio", "apscheduler", "mail.log", "uvicorn.access"):
+    for noisy in ("asyncio", "apscheduler", "mail.log", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def as_role(role: str) -> None:
+    """In a child: its own name on its lines. The file stays open; its user might not be allowed to open it."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Line(f"%(asctime)s {role}[%(process)d] %(levelname)s %(message)s"))
