@@ -102,6 +102,8 @@ class _Reader:
         scan = self.scan
         self.pending, self.url = None, False
         scan.space()
+        if self.messages:
+            scan.accept(b" ")  # imapclient sends two spaces between messages
         flags: tuple[str, ...] = ()
         date: datetime | None = None
         if scan.peek() == 40:
