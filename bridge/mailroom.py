@@ -14,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bridge.app import House
+from bridge.deliver.file import FileTransport
 from bridge.deliver.local import LocalTransport
+from bridge.deliver.program import ProgramTransport, by_command
 from bridge.deliver.sender import SenderServer
 from bridge.model.errors import StoreError
 from bridge.queue.worker import Mover, Parts
@@ -38,14 +40,21 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     folder = Path(paths.databases)
     maildirs = Maildirs(house.data / "mail", settings.server.hostname)
     local = LocalTransport(maildirs, lambda account: _maildir_of(house, account), lambda names: _tell(house, names))
+    programs = ProgramTransport(
+        settings.delivery, delimiters=settings.mail.delimiters, account_of=house.accounts.by_address,
+        hint=lambda names: _tell(house, names), clock=house.clock,
+    )  # fmt: skip
+    files = FileTransport(settings.mail.file_folders, settings.delivery, house.clock)
     lists = house.lists
     remote = house.remote(single=single)
     url = settings.database.queue or f"sqlite:///{folder}/queue.db"
     parts = Parts(
         spool=house.spool,
         queue=lambda: QueueDb(url, Path(paths.spool) / "GENERATION"),
-        resolve=lambda address, sender: house.resolve(address, sender),
-        transports={Kind.MAILBOX: local, Kind.LIST: lists, Kind.REMOTE: remote},
+        resolve=lambda address, sender: by_command(house.resolve(address, sender), settings.delivery),
+        transports={
+            Kind.MAILBOX: local, Kind.LIST: lists, Kind.REMOTE: remote, Kind.PROGRAM: programs, Kind.FILE: files,
+        },
         inflight=Inflight(Path(paths.spool) / "inflight"),
         journal=house.journal,
         settings=settings.queue,
@@ -58,8 +67,8 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     await stop.wait()
     mover.stop()
     await running
-    lists.close()
-    maildirs.close()
+    for one in (lists, programs, files, maildirs):
+        one.close()
 
 
 async def send(house: House, sockets: Mapping[str, Sequence[socket.socket]], stop: asyncio.Event) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from bridge.config.accounts import Accounts
+from bridge.config.delivery import Delivery
 from bridge.config.fetch import Fetch
 from bridge.config.imap import Imap
 from bridge.config.lists import Lists
@@ -30,6 +31,7 @@ class Settings:
     queue: Queue = field(default_factory=Queue)
     store: Store = field(default_factory=Store)
     login: Login = field(default_factory=Login)
+    delivery: Delivery = field(default_factory=Delivery)
     outbound: Outbound = field(default_factory=Outbound)
     imap: Imap = field(default_factory=Imap)
     pop3: Pop3 = field(default_factory=Pop3)

@@ -21,6 +21,7 @@ class Trouble(Enum):
     DISK_FULL = "no room on our disk"
     STORE = "our disk or database failed"
     MAILBOX = "the mailbox can't be written: wrong owner, a link, no permission"
+    PROGRAM = "the program can't be run or didn't end well"
     NO_MAILBOX = "the account has gone since the address was looked up"
     BUG = "an error of our own"
     NO_TRANSPORT = "nobody here delivers this kind of address"
@@ -88,6 +89,7 @@ RULES: dict[Trouble, Rule] = {
     Trouble.DISK_FULL: Rule(452, "4.3.1", "node", Throttle.NODE),
     Trouble.STORE: Rule(451, "4.3.0", "node", Throttle.NODE),
     Trouble.MAILBOX: Rule(451, "4.2.0", "recipient"),
+    Trouble.PROGRAM: Rule(451, "4.3.0", "recipient"),
     Trouble.NO_MAILBOX: Rule(450, "4.2.1", "recipient"),
     Trouble.BUG: Rule(451, "4.3.0", "message"),
     Trouble.NO_TRANSPORT: Rule(451, "4.3.5", "recipient"),
@@ -135,6 +137,28 @@ REPLIES: dict[Stage, Answer] = {
     Stage.DOT: Answer("message", True, Throttle.NONE, Throttle.NONE),
 }
 
+# Exit statuses of programs (sysexits.h), as Postfix reads them, but for what says that this machine or who administers
+# it is to blame (71 to 74, 78, and the 126 and 127 of a program that could not be started): that is never final here.
+EXITS: dict[int, tuple[str, str]] = {
+    64: ("5.3.0", "command line usage error"),
+    65: ("5.6.0", "data format error"),
+    66: ("5.3.0", "cannot open input"),
+    67: ("5.1.1", "user unknown"),
+    68: ("5.1.2", "host name unknown"),
+    69: ("5.2.1", "service unavailable"),
+    70: ("5.3.0", "internal software error"),
+    71: ("4.3.0", "system resource problem"),
+    72: ("4.3.0", "critical OS file missing"),
+    73: ("4.2.0", "can't create user output file"),
+    74: ("4.3.0", "input/output error"),
+    75: ("4.3.0", "temporary failure"),
+    76: ("5.5.0", "remote error in protocol"),
+    77: ("5.7.0", "permission denied"),
+    78: ("4.3.5", "local configuration error"),
+    126: ("4.3.0", "could not be started"),
+    127: ("4.3.0", "not found"),
+}
+
 _SETUP = frozenset(
     {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 )
@@ -158,6 +182,17 @@ def judge_reply(stage: Stage, reply: Reply, where: str = "") -> Verdict:
         return Verdict(Failed(reply, where), answer.hard)
     throttle = answer.hard if reply.permanent else answer.soft
     return Verdict(Deferred(reply, answer.scope, where), throttle)
+
+
+def judge_exit(status: int, output: str, where: str = "") -> Verdict:
+    """The verdict on a program that ended with `status` (not 0; negative: by a signal) and said `output`."""
+    enhanced, words = EXITS.get(status, ("5.3.0", f"exit status {status}"))
+    if status < 0:
+        enhanced, words = "4.3.0", f"ended by signal {-status}"
+    text = f"{words}: {output}" if output else words
+    final = enhanced.startswith("5")
+    reply = Reply(550 if final else 451, enhanced, text[:500])
+    return Verdict(Failed(reply, where) if final else Deferred(reply, "recipient", where))
 
 
 def judge_error(error: BaseException, where: str = "") -> Verdict:

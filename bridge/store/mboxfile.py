@@ -71,11 +71,15 @@ class Rules:
 
 def append(path: Path, below: Path, spooled: Spooled, copy: Copy, now: float, rules: Rules) -> None:
     """One recipient's copy to the end of `path`, which lies below the folder `below`; on the disk at the return."""
-    stamp = from_line(int(now), time.localtime(now).tm_gmtoff // 60)
-    envelope_from = _UNFIT.sub("_", copy.sender) or "MAILER-DAEMON"
-    first = f"From {envelope_from} {stamp}\n".encode("utf-8", "surrogateescape") + top(copy)
+    first = separator(copy.sender, now) + top(copy)
     with _folder_of(path, below) as folder, _locked(folder, path.name, rules) as box:
         box.append(_entry(first, quoted(converted(spooled), rules.quoting)))
+
+
+def separator(sender: str, now: float) -> bytes:
+    """The line `From sender date` that starts an entry, whatever the sender is called."""
+    name = _UNFIT.sub("_", sender) or "MAILER-DAEMON"
+    return f"From {name} {from_line(int(now), time.localtime(now).tm_gmtoff // 60)}\n".encode("utf-8", "replace")
 
 
 def quoted(chunks: Iterable[bytes], quoting: Quoting) -> Iterator[bytes]:

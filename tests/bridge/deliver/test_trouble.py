@@ -4,7 +4,18 @@ import os
 
 import pytest
 
-from bridge.deliver.trouble import REPLIES, RULES, Stage, Throttle, Trouble, judge, judge_error, judge_reply
+from bridge.deliver.trouble import (
+    EXITS,
+    REPLIES,
+    RULES,
+    Stage,
+    Throttle,
+    Trouble,
+    judge,
+    judge_error,
+    judge_exit,
+    judge_reply,
+)
 from bridge.model.errors import DiskFull, StoreError
 from bridge.model.outcome import Deferred, Failed
 from bridge.model.reply import Reply, parse
@@ -14,6 +25,7 @@ TABLE = {
     "DISK_FULL": (False, "4.3.1", "node", "node"),
     "STORE": (False, "4.3.0", "node", "node"),
     "MAILBOX": (False, "4.2.0", "recipient", "none"),
+    "PROGRAM": (False, "4.3.0", "recipient", "none"),
     "NO_MAILBOX": (False, "4.2.1", "recipient", "none"),
     "BUG": (False, "4.3.0", "message", "none"),
     "NO_TRANSPORT": (False, "4.3.5", "recipient", "none"),
@@ -88,6 +100,24 @@ def test_reply(stage, line, fate, scope, throttle):
     assert verdict.throttle is Throttle(throttle)
     if isinstance(verdict.outcome, Deferred):
         assert verdict.outcome.scope == scope
+
+
+ENDS = {
+    1: "5.3.0", 2: "5.3.0", 64: "5.3.0", 65: "5.6.0", 66: "5.3.0", 67: "5.1.1", 68: "5.1.2", 69: "5.2.1", 70: "5.3.0",
+    71: "4.3.0", 72: "4.3.0", 73: "4.2.0", 74: "4.3.0", 75: "4.3.0", 76: "5.5.0", 77: "5.7.0", 78: "4.3.5", 99: "5.3.0",
+    126: "4.3.0", 127: "4.3.0", -9: "4.3.0", -15: "4.3.0",
+}
+
+
+@pytest.mark.parametrize(("status", "enhanced"), ENDS.items())
+def test_exit_statuses(status, enhanced):
+    """S56: sysexits; what says that this machine is to blame is temporary."""
+    outcome = judge_exit(status, "it said so", "/bin/x").outcome
+    assert outcome.reply.status == enhanced
+    assert isinstance(outcome, Failed if enhanced[0] == "5" else Deferred)
+    assert outcome.reply.text.endswith(": it said so")
+    assert outcome.where == "/bin/x"
+    assert set(EXITS) <= set(ENDS)
 
 
 def test_errors_are_never_final():
