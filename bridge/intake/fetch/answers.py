@@ -57,8 +57,8 @@ def _row(heads: list[tuple[bytes, bytes]], tail: bytes) -> Row:
             text, declared = literal, int(found[1])
     plain = b"".join(head for head, _ in heads) + tail
     if text is None and (found := _TEXT.search(plain)) and not found[1]:
-        text = b"" if found[3] else _ESCAPED.sub(rb"\1", found[2])
-        declared = len(text)
+        text = None if found[3] else _ESCAPED.sub(rb"\1", found[2])
+        declared = len(text or b"")
     if b'"' in plain:
         plain = _QUOTED.sub(b'""', plain)
     uids = {int(one) for one in _UID.findall(plain)}

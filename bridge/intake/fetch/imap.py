@@ -247,7 +247,8 @@ class ImapSource:
         for one in messages:
             row = answered.get(int(one.uid))
             if row is None or row.text is None:
-                yield one, Broken(f"{self._account.host} gave no text of it")
+                told = Broken(f"{self._account.host} gave no text of it")
+                yield one, told if one.size else iter(())  # NIL is what some servers have for an empty message
             elif len(row.text) != row.declared:
                 yield one, Broken(f"it has {row.declared} bytes, though the server said {one.size}")
             else:

@@ -94,6 +94,7 @@ class Fake:
         self.twist: dict[str, Twist] = {}
         self.heard: list[str] = []
         self.tls, self.implicit = tls, implicit
+        self.arrived: Callable[[], None] = lambda: None  # at each connection
         self.password = PASSWORD
         self.lock = threading.RLock()
         self.sessions: list[Session] = []
@@ -123,6 +124,7 @@ class Fake:
     def _one(self, sock: socket.socket) -> None:
         session = Session(sock)
         self.sessions.append(session)
+        self.arrived()
         with suppress(OSError, ValueError):
             if self.implicit:
                 assert self.tls
