@@ -76,6 +76,8 @@ class Home:
     clock: Clock
     index: Index = field(init=False)
     recheck: set[str] = field(init=False, default_factory=set)      # folders that we changed ourselves
+    # (generation, folder) -> times of new and cur, and of the scan
+    scanned: dict[tuple[int, int], tuple[int, int, int]] = field(init=False, default_factory=dict)
     garbage: int = field(init=False, default=0)                     # messages expunged since the last clearing up
     checked: set[tuple[int, int]] = field(init=False, default_factory=set)   # folders whose uidlist was compared
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)

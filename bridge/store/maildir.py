@@ -6,6 +6,7 @@ listing is two system calls per few hundred messages, without a stat. Knows noth
 Fails by: `MailError` for names that can't be, OSError for the disk.
 Formats: Maildir (cr.yp.to), Maildir++ (`.A.B`, modified UTF-7), flags `:2,DFRST`, keywords `a` to `z`, sizes `,S=,W=`.
 """
+import errno
 import itertools
 import os
 import re
@@ -163,9 +164,11 @@ def make_folder(root: int, directory: str) -> bool:
     os.close(files.create(f"{draft}/maildirfolder", MAKE, folder=root))
     try:
         files.rename(draft, directory, SHOW, old_folder=root, new_folder=root)
-    except OSError:
+    except OSError as error:
         remove_tree(root, draft)
-        raise
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        open_dirs(root, directory).close()      # what a half-done removal left: its missing parts are made
     files.sync_folder(root, SHOW)
     return True
 

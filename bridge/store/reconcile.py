@@ -39,6 +39,8 @@ def refresh(home: Home, name: str, *, force: bool = False) -> bool:
             if not force and _unchanged(home, name, dirs):
                 return False
         with home.index.exclusive(), home.folder_dirs(name) as dirs:
+            if not force and _unchanged(home, name, dirs):
+                return True     # somebody else has looked while we waited for the lock
             return _Adoption(home, name, dirs).run()
     except OSError as error:
         raise StoreError(f"{home.path}, {name}: {error}") from error
@@ -53,7 +55,11 @@ def _unchanged(home: Home, name: str, dirs: maildir.Dirs) -> bool:
         return False
     if found[1:3] != dirs.identity:
         return False
-    return bool(found[3:] == dirs.times())
+    times = dirs.times()
+    if found[3:] == times:
+        return True
+    scanned = home.scanned.get((home.index.generation, found[0]))    # too young to be trusted for long, but not to be read again and again
+    return scanned is not None and scanned[:2] == times and time.time_ns() - scanned[2] < FINE
 
 
 def trusted_time(changed: int, looked: int) -> int:
@@ -93,6 +99,7 @@ class _Adoption:
             self._list_uids(db, fresh, first_known)
             save(db, self.row)
         self.home.checked.add((self.home.index.generation, self.row.id))
+        self.home.scanned[self.home.index.generation, self.row.id] = new_time, cur_time, looked
         return changed or self.is_new
 
     # -- the folder itself

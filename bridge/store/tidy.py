@@ -16,7 +16,8 @@ def tidy(home: Home, name: str) -> None:
     if not home.path.is_dir():
         return      # the account was removed: nothing is made anew for it here
     try:
-        reconcile.refresh(home, name, force=name in home.recheck)
+        if reconcile.refresh(home, name, force=name in home.recheck):
+            home.hints.hint("mailbox", f"{home.address}\n{name}")
     except NoSuchFolder:
         home.recheck.discard(name)
         _forget_missing(home, name)
