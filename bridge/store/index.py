@@ -26,7 +26,7 @@ from bridge.store.flock import FileLock
 
 FILE = "estafeta.index"
 LOCK = "estafeta.lock"
-VERSION = 2
+VERSION = 3
 LARGE_WAL = 8 << 20     # a checkpoint is due at the next write
 BUSY_SECONDS = 10.0
 
@@ -57,6 +57,7 @@ CREATE TABLE message(
   info TEXT,                        -- the rest of the file name in cur (":2,S"), NULL: the file is in new
   PRIMARY KEY(folder, uid)
 ) WITHOUT ROWID;
+CREATE INDEX message_modseq ON message(folder, modseq);
 CREATE TABLE vanished(folder INTEGER NOT NULL, modseq INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL,
   PRIMARY KEY(folder, modseq, low)) WITHOUT ROWID;
 CREATE TABLE doomed(folder INTEGER NOT NULL, name TEXT NOT NULL, info TEXT, PRIMARY KEY(folder, name)) WITHOUT ROWID;

@@ -197,8 +197,9 @@ class AccountStore:
             if row.highestmodseq <= since:
                 return None
             rows = db.execute(
-                "SELECT uid, flags, modseq FROM message WHERE folder=? AND modseq>? ORDER BY uid", (row.id, since)
+                "SELECT uid, flags, modseq FROM message WHERE folder=? AND modseq>?", (row.id, since)
             ).fetchall()
+            rows.sort()
             appended = [uid for uid, in db.execute(
                 "SELECT uid FROM message WHERE folder=? AND uid>=? AND uid<? ORDER BY uid",
                 (row.id, uidnext, row.uidnext),

@@ -58,7 +58,8 @@ def _unchanged(home: Home, name: str, dirs: maildir.Dirs) -> bool:
     times = dirs.times()
     if found[3:] == times:
         return True
-    scanned = home.scanned.get((home.index.generation, found[0]))    # too young to be trusted for long, but not to be read again and again
+    # Too young to be trusted for long, but not to be read again and again.
+    scanned = home.scanned.get((home.index.generation, found[0]))
     return scanned is not None and scanned[:2] == times and time.time_ns() - scanned[2] < FINE
 
 
