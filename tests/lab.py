@@ -4,6 +4,7 @@ Used by the service, crash and interop rings. Shares no code with the appliance 
 """
 
 import contextlib
+import fcntl
 import imaplib
 import json
 import os
@@ -14,13 +15,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 SERVICES = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "http")
 DOMAIN = "example.org"
 PASSWORD = "correct horse 42"
+
+
+def until(true: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
+    """Wait for something to become true; the time is only a guard."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not in {seconds} s: {what or true}"
+        time.sleep(0.02)
 
 
 def free_ports(count: int) -> list[int]:
@@ -38,10 +47,12 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class Lab:
-    """One appliance. `more`: further TOML for the settings file; `environ`: for failpoints and switches."""
+    """One appliance. `more`: further TOML for the settings file; `server`: further lines of [server];
+    `environ`: for failpoints and switches."""
 
     folder: Path
     more: str = ""
+    server: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
     data: Path | None = None
@@ -66,7 +77,7 @@ class Lab:
     def write_settings(self) -> None:
         listen = "\n".join(f"{name} = {port}" for name, port in self.ports.items())
         self.config.write_text(
-            f'[server]\nhostname = "mail.{DOMAIN}"\nstop_seconds = 5\n[paths]\ndata = "{self.data}"\n'
+            f'[server]\nhostname = "mail.{DOMAIN}"\nstop_seconds = 5\n{self.server}\n[paths]\ndata = "{self.data}"\n'
             f"{self._paths()}"
             f'[listen]\naddresses = ["127.0.0.1"]\n{listen}\n'
             f'[web]\nbase_url = "http://127.0.0.1:{self.ports["http"]}"\n'
@@ -122,8 +133,9 @@ class Lab:
         for name in ("smtp", "imap", "pop3", "http"):
             while self.ports.get(name):
                 try:
-                    socket.create_connection(("127.0.0.1", self.ports[name]), 1).close()
-                    break
+                    with socket.create_connection(("127.0.0.1", self.ports[name]), 1) as one:
+                        if name == "http" or one.recv(1):
+                            break
                 except OSError:
                     assert self.process is not None
                     if self.process.poll() is not None or time.monotonic() > end:
@@ -152,6 +164,16 @@ class Lab:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+            self._wait_gone()
+
+    def _wait_gone(self) -> None:
+        """A killed process ends when its system call does; the last one gives the data folder's lock back."""
+        lock, end = Path(str(self.data)) / "lock", time.monotonic() + 10
+        while lock.exists() and time.monotonic() < end:
+            with lock.open("ab") as mine, contextlib.suppress(BlockingIOError):
+                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.005)
 
     def signal(self, number: int) -> None:
         assert self.process is not None
@@ -170,15 +192,19 @@ class Lab:
         self.process = None
         return status
 
-    def pids(self, role: str = "") -> list[int]:
-        """Of the processes that run now; never those that an earlier start has written down."""
+    def pids(self, role: str = "", draining: bool = False) -> list[int]:
+        """Of the processes that run now, or with `draining` of those that finish old sessions; never those that an
+        earlier start has written down."""
         assert self.process is not None
         end = time.monotonic() + 10
         while time.monotonic() < end:
             with contextlib.suppress(OSError, ValueError):
                 told = json.loads((Path(str(self.data)) / "run" / "processes.json").read_text())
                 if told["supervisor"] == self.process.pid:
-                    return [one["pid"] for one in told["processes"] if not role or one["role"] == role]
+                    return [
+                        one["pid"] for one in told["processes"]
+                        if role in ("", one["role"]) and one["draining"] == draining
+                    ]  # fmt: skip
             time.sleep(0.05)
         raise AssertionError(f"nobody says who runs\n{self.tail()}")
 
@@ -214,9 +240,11 @@ class Lab:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *users: str, more: str = "", single: bool = False, **environ: str) -> Iterator[Lab]:
+def running(
+    folder: Path, *users: str, more: str = "", server: str = "", single: bool = False, **environ: str
+) -> Iterator[Lab]:
     """A started appliance with `users`, stopped at the end."""
-    lab = Lab(folder, more=more, environ=environ, single=single)
+    lab = Lab(folder, more=more, server=server, environ=environ, single=single)
     try:
         lab.add_user(*users)
         lab.start()

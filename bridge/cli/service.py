@@ -86,6 +86,8 @@ def status(arguments: list[str]) -> None:
     try:
         told = json.loads((Path(settings.paths.run) / "processes.json").read_text())
     except (OSError, ValueError):
+        told = {}
+    if told.get("supervisor") != pid:       # it has only begun to start
         told = {"supervisor": pid, "processes": []}
     if given.json:
         print(json.dumps(told))
