@@ -368,6 +368,13 @@ class Accounts:
             domains[domain] = domains.get(domain, 0) + 1
         self._snapshot = Snapshot(number, by_login, by_address, domains)
 
+    @property
+    def root(self) -> Path:
+        """The folder below which homes are made: what the setting of homes begins with, up to the first part that
+        differs from account to account."""
+        fixed, _, _ = _fill(self._settings.home, self._places).partition("{")
+        return Path(fixed.rpartition("/")[0] or "/")
+
     def _account(self, row: Sequence[Any], addresses: tuple[str, ...]) -> Account:
         number, login, enabled, quota, language, name, home, maildir = row
         local, _, domain = login.rpartition("@")

@@ -33,7 +33,8 @@ class _Plan:
             return
         if self.chance < 1.0 and random.random() >= self.chance:
             return
-        os.write(2, f"failpoint {self.name}={self.action}\n".encode())
+        if not self.action.startswith("sleep"):
+            os.write(2, f"failpoint {self.name}={self.action}\n".encode())
         if self.action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)  # the signal is on its way; nothing after this point may run

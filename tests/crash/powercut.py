@@ -13,10 +13,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.crash.ledger import Ledger, read_mailboxes
-from tests.lab import DOMAIN, Lab
+from tests.crash.ledger import Ledger, drain, ids_in, read_mailboxes
+from tests.crash.nursery import Nursery, Sprig, nursery
+from tests.lab import DOMAIN
 
 USERS = ["ana", "luis"]
 DISKS = ("spool", "db", "mail")  # images of their own, so that no foreign sync hides a missing one
@@ -50,60 +52,83 @@ def _paths(disks: Path) -> dict[str, str]:
     return {"spool": f"{disks}/spool/s", "databases": f"{disks}/db/d", "mail": f"{disks}/mail/m"}
 
 
-def cut(folder: Path, number: int, rng: random.Random, environ: dict[str, str]) -> tuple[int, int, int, list[str]]:
-    """One cut. (accepted, lost, doubled, broken bodies)."""
-    shutil.rmtree(folder, ignore_errors=True)
+@dataclass
+class Cut:
+    """What one cut showed."""
+
+    accepted: int
+    lost: int
+    doubled: int
+    broken: int
+
+
+def cut(folder: Path, number: int, rng: random.Random, before: Nursery, after: Nursery) -> Cut:
+    """One cut: `before` forks the appliance that is cut off, `after` the one that finds what is left."""
     folder.mkdir(parents=True)
     make_disks(folder)
     disks = folder / "disks"
     for name in DISKS:
         mount(folder / f"{name}.img", disks / name)
-    lab = Lab(folder / "lab", paths=_paths(disks), environ=environ)
-    lab.add_user(*USERS)
-    os.sync()
-    lab.start()
-    ledger = Ledger(lab.ports["smtp"], [f"{user}@{DOMAIN}" for user in USERS], seed=number, largest=20_000)
-    ledger.start()
-    time.sleep(rng.uniform(0.4, 1.6))
-    assert lab.process is not None
-    os.killpg(lab.process.pid, signal.SIGSTOP)
-    time.sleep(0.02)
-    accepted = set(ledger.accepted)
-    for name in DISKS:
-        sh("cp", "--sparse=always", str(folder / f"{name}.img"), str(folder / f"{name}.after"))
-    lab.kill()
-    ledger.stop()
-    for name in DISKS:
-        unmount(disks / name)
+    lab = Sprig(folder / "lab", paths=_paths(disks), nursery=before)
+    try:
+        accepted = _load(lab, folder, number, rng)
+    finally:
+        lab.kill()
+        for name in DISKS:
+            unmount(disks / name)
     for name in DISKS:
         mount(folder / f"{name}.after", disks / name)
-    again = Lab(folder / "lab", paths=_paths(disks), ports=lab.ports)
-    again.start()
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        found = read_mailboxes(again.maildir(user) for user in USERS)
-        if accepted <= found.ids.keys():
-            break
-        time.sleep(0.2)
-    time.sleep(0.3)
-    again.kill()
-    found = read_mailboxes(again.maildir(user) for user in USERS)
-    for name in DISKS:
-        unmount(disks / name)
+    again = Sprig(folder / "lab", paths=_paths(disks), ports=lab.ports, nursery=after)
+    boxes = [again.maildir(user) for user in USERS]
+    try:
+        again.start()
+        drain(again, boxes, 30)
+        again.kill()
+        found = read_mailboxes(boxes)
+        aside = ids_in(again.spool / "quarantine")
+    finally:
+        again.kill()
+        for name in DISKS:
+            unmount(disks / name)
+        shutil.rmtree(folder, ignore_errors=True)
     doubled = sum(count > 1 for count in found.ids.values())
-    return len(accepted), len(accepted - found.ids.keys()), doubled, found.broken
+    return Cut(len(accepted), len(accepted - found.ids.keys() - aside), doubled, len(found.broken))
+
+
+def _load(lab: Sprig, folder: Path, number: int, rng: random.Random) -> set[str]:
+    """Mail comes in, then everything stops at once and the disks are what they are. What got its 250 until then."""
+    lab.add_user(*USERS)
+    os.sync()
+    ledger = Ledger(lab.ports["smtp"], [f"{user}@{DOMAIN}" for user in USERS], seed=number, largest=20_000)
+    try:
+        lab.start()
+        ledger.start()
+        end = time.monotonic() + 20
+        while len(ledger.accepted) < 20 and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.2, 1.2))
+        assert lab.process is not None
+        os.killpg(lab.process.pid, signal.SIGSTOP)
+        time.sleep(0.02)
+        accepted = set(ledger.accepted)
+        for name in DISKS:
+            sh("cp", "--sparse=always", str(folder / f"{name}.img"), str(folder / f"{name}.after"))
+    finally:
+        lab.kill()
+        ledger.stop()
+    return accepted
 
 
 def main(folder: Path, cuts: int, environ: dict[str, str]) -> int:
     seed = int(time.time())
     print("seed", seed)
     rng = random.Random(seed)
-    total = lost = doubled = broken = 0
-    for number in range(cuts):
-        one = cut(folder / "cut", number, rng, environ)
-        total, lost, doubled, broken = total + one[0], lost + one[1], doubled + one[2], broken + len(one[3])
-    print(f"cuts {cuts} accepted {total} lost {lost} doubled {doubled} broken {broken}")
-    return 1 if lost or broken or not total else 0
+    with nursery(environ) as before, nursery() as after:
+        done = [cut(folder / f"cut{number}", number, rng, before, after) for number in range(cuts)]
+    accepted, lost = sum(one.accepted for one in done), sum(one.lost for one in done)
+    doubled, broken = sum(one.doubled for one in done), sum(one.broken for one in done)
+    print(f"cuts {cuts} accepted {accepted} lost {lost} doubled {doubled} broken {broken}")
+    return 1 if lost or broken or not accepted else 0
 
 
 if __name__ == "__main__":

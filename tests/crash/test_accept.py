@@ -8,24 +8,33 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.crash.ledger import Found, Ledger, drain, ids_in
+from tests.crash.ledger import Found, Ledger, Reader, drain, ids_in, read_mailboxes
 from tests.crash.nursery import Sprig, nursery
 from tests.lab import DOMAIN, Lab, mutant
 
 USERS = ["ana", "luis", "eva"]
+SLOW = "queuedb.commit=sleep20,delivery.fdatasync=sleep5"  # a slow disk: what lies between two steps lasts longer
 pytestmark = pytest.mark.service
 
 
-def crash_loop(lab: Lab, kills: int, seed: int, *, longest: float = 0.7) -> tuple[Ledger, Found]:
+def crash_loop(
+    lab: Lab, kills: int, seed: int, *, longest: float = 0.7, plans: Sequence[str] = ("", SLOW)
+) -> tuple[Ledger, Found]:
     rng = random.Random(seed)
     lab.add_user(*USERS)
     ledger = Ledger(lab.ports["smtp"], [f"{user}@{DOMAIN}" for user in USERS], seed=seed)
+    boxes = [lab.maildir(user) for user in USERS]
+    reader = Reader(boxes)
+    reader.start()
     try:
-        for _ in range(kills):
+        for number in range(kills):
+            if isinstance(lab, Sprig):
+                lab.plan = plans[number % len(plans)]
             lab.start()
             ledger.start()
             time.sleep(rng.uniform(0.05, longest))
@@ -33,13 +42,18 @@ def crash_loop(lab: Lab, kills: int, seed: int, *, longest: float = 0.7) -> tupl
             time.sleep(rng.uniform(0.05, longest))
             lab.kill()
             ledger.stop()
+        if isinstance(lab, Sprig):
+            lab.plan = ""
         lab.start()
         drain(lab, ())
         assert lab.stop() == 0
     finally:
         ledger.stop()
         lab.kill()
-    return ledger, drain(lab, [lab.maildir(user) for user in USERS], 0)
+        reader.end()
+    found = read_mailboxes(boxes)
+    found.broken += reader.found.broken
+    return ledger, found
 
 
 def kill_one(lab: Lab, rng: random.Random) -> None:
@@ -65,7 +79,7 @@ def test_kill_9_under_load_loses_and_doubles_nothing(tmp_path: Path, request: py
     assert not found.broken, "P02"
     assert not lost(lab, ledger, found), "accepted and lost (P01)"
     assert not [ident for ident, count in found.ids.items() if count > 1], "delivered twice (P08)"
-    assert len(aside) <= kills // 10, "kills from outside look like poison"
+    assert len(aside) <= kills // 4, "kills from outside look like poison"
     assert not ledger.refused, "our own trouble must be temporary (P12)"
 
 
@@ -73,7 +87,7 @@ def test_kill_9_under_load_loses_and_doubles_nothing(tmp_path: Path, request: py
 def test_the_mutants_are_caught(name: str, tmp_path: Path) -> None:
     with nursery(mutant(name)) as home:
         lab = Sprig(tmp_path / "mutant", nursery=home)
-        ledger, found = crash_loop(lab, 5, int(time.time()), longest=0.5)
+        ledger, found = crash_loop(lab, 4, int(time.time()), longest=0.5, plans=(SLOW,))
     red = {
         "yes-before-the-disk": bool(lost(lab, ledger, found)),
         "names-by-chance": any(count > 1 for count in found.ids.values()),

@@ -32,8 +32,17 @@ def test_what_was_accepted_survives(tmp_path: Path, request: pytest.FixtureReque
     assert " lost 0 " in done.stdout
 
 
-@pytest.mark.parametrize("name", ["no-spool-sync"])
-def test_the_mutant_loses_mail(name: str, tmp_path: Path) -> None:
-    done = cut(tmp_path, 2, **mutant(name))
+@pytest.mark.parametrize("name", ["no-spool-sync", "no-delivery-sync"])
+def test_without_a_sync_mail_is_lost(name: str, tmp_path: Path) -> None:
+    done = cut(tmp_path / "mutant", 1, **mutant(name))
+    print(done.stdout)
     assert done.returncode == 1, done.stdout + done.stderr
     assert " lost 0 " not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["database-off", "database-normal"])
+def test_the_spool_is_the_truth_not_the_rows(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A database that forgets costs no mail (D-1): its rows are made again from the spool."""
+    done = cut(tmp_path, 20 if request.config.getoption("--long") else 1, **mutant(name))
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -2,6 +2,7 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_added_account_is_found_by_every_name(accounts, tmp_path):
     assert accounts.by_login("juan.perez@example.org") is None
     assert accounts.by_address("nobody@example.org") is None
     assert accounts.all() == [made]
+
+
+@pytest.mark.parametrize(
+    ("home", "root"),
+    [("{mail}/{domain}/{user}", "mail"), ("{data}/homes/{user}", "homes"), ("{data}/a/u-{user}/x", "a")],
+)
+def test_homes_are_made_below_what_they_have_in_common(database, tmp_path, home, root):
+    """Also where the setting leads elsewhere: a new account's first mail makes its home."""
+    assert Accounts(database, replace(CHEAP, home=home), tmp_path).root == tmp_path / root
 
 
 def test_name_without_domain_gets_the_first(accounts):
