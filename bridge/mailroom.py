@@ -38,7 +38,7 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     """The mover until `stop`."""
     paths, settings = house.settings.paths, house.settings
     folder = Path(paths.databases)
-    maildirs = Maildirs(house.data / "mail", settings.server.hostname)
+    maildirs = Maildirs(house.accounts.root, settings.server.hostname)
     local = LocalTransport(maildirs, lambda account: _maildir_of(house, account), lambda names: _tell(house, names))
     programs = ProgramTransport(
         settings.delivery, delimiters=settings.mail.delimiters, account_of=house.accounts.by_address,
