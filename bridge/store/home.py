@@ -150,7 +150,7 @@ class Home:
         maildir.prepare_root(self.path)
         parent = files.open_folder(self.path.parent)
         try:
-            return maildir.open_dirs(parent, self.path.name)
+            return maildir.open_dirs(parent, self.path.name, make=True)
         finally:
             os.close(parent)
 

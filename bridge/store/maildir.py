@@ -131,24 +131,26 @@ class Dirs:
             os.close(descriptor)
 
 
-def open_dirs(root: int, directory: str) -> Dirs:
-    """Open a folder below the Maildir; missing `new`, `cur`, `tmp` are made. OSError if it is a link or isn't there."""
+def open_dirs(root: int, directory: str, *, make: bool = False) -> Dirs:
+    """Open a folder below the Maildir. OSError if it is a link, has no `cur`, or isn't there; missing `new` and `tmp`
+    are made, and `cur` where `make` says so (else a folder that is just being removed would come back)."""
     opened: list[int] = []
     try:
-        folder = files.open_folder(directory, folder=root)
-        opened.append(folder)
-        for sub in SUBFOLDERS:
+        opened.append(files.open_folder(directory, folder=root))
+        for sub in ("cur", "new", "tmp"):
             try:
-                opened.append(files.open_folder(sub, folder=folder))
+                opened.append(files.open_folder(sub, folder=opened[0]))
             except FileNotFoundError:
-                files.make_folder(sub, MAKE, folder=folder)
-                opened.append(files.open_folder(sub, folder=folder))
-        about = os.fstat(folder)
+                if sub == "cur" and not make:
+                    raise
+                files.make_folder(sub, MAKE, folder=opened[0])
+                opened.append(files.open_folder(sub, folder=opened[0]))
+        about = os.fstat(opened[0])
     except BaseException:
         for descriptor in opened:
             os.close(descriptor)
         raise
-    folder, new, cur, tmp = opened
+    folder, cur, new, tmp = opened
     return Dirs(folder, new, cur, tmp, (about.st_dev, about.st_ino))
 
 
@@ -168,7 +170,7 @@ def make_folder(root: int, directory: str) -> bool:
         remove_tree(root, draft)
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        open_dirs(root, directory).close()      # what a half-done removal left: its missing parts are made
+        open_dirs(root, directory, make=True).close()      # what a half-done removal left: its missing parts are made
     files.sync_folder(root, SHOW)
     return True
 

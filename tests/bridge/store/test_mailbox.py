@@ -589,3 +589,15 @@ def test_tidying_makes_no_maildir_for_who_is_gone(box):
     shutil.rmtree(box.home.path)
     box.tidy("INBOX")
     assert not box.home.path.exists()
+
+
+def test_a_half_removed_folder_is_none_and_can_be_made_again(box):
+    box.create("F")
+    shutil.rmtree(box.home.path / ".F" / "cur")
+    with pytest.raises(NoSuchFolder):
+        box.select("F")
+    assert not (box.home.path / ".F" / "cur").exists()
+    box.tidy("F")
+    assert [one.name for one in box.folders()] == ["INBOX"]
+    put(box, 1, box.create("F").name)
+    assert box.status("F").messages == 1
