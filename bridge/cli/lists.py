@@ -1,14 +1,13 @@
 """The list commands with Mailman's names and switches; what they do is in `listmgr.commands`."""
 
 import argparse
-import getpass
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.cli.settings import settings_of
+from bridge.cli.settings import CALLER, settings_of
 from bridge.cli.words import language, tr
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def _desk(config: Path | None) -> "Iterator[tuple[Desk, House]]":
 
     with app.opened(settings_of(config).settings) as house:
         host = house.settings.lists.host or house.current.tables.primary
-        actor = f"cli:{getpass.getuser()}"
+        actor = CALLER
         desk = Desk(house.office, sys.stdin, sys.stdout, sys.stderr, host, actor, language())
         try:
             yield desk, house

@@ -1,6 +1,7 @@
 """Where commands find their settings: --config, ESTAFETA_CONFIG, ./estafeta.toml, /etc/estafeta/config.toml."""
 
 import argparse
+import getpass
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,15 @@ from bridge.cli.words import fail, tr
 from bridge.config.load import Loaded, load
 from bridge.model.errors import ConfigError
 
+
+def _caller() -> str:
+    try:
+        return f"cli:{os.environ.get('SUDO_USER') or getpass.getuser()}"
+    except KeyError:        # a number without a name
+        return f"cli:{os.getuid()}"
+
+
+CALLER = _caller()          # who typed the command, for the audit; a command of root's goes on as server.user
 _SYSTEM = Path("/etc/estafeta/config.toml")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.cli.settings import parser, settings_of
+from bridge.cli.settings import CALLER, parser, settings_of
 from bridge.cli.words import fail, say, tr
 
 if TYPE_CHECKING:
@@ -53,23 +53,23 @@ def _with_password(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _add(house: "House", given: argparse.Namespace) -> None:
     password = _password(given.password_stdin)
-    made = house.accounts.add(given.address, password, actor=_actor(), name=given.name, language=given.language)
+    made = house.accounts.add(given.address, password, actor=CALLER, name=given.name, language=given.language)
     say(f"Added {made.address}; mailbox {made.maildir}", f"Añadida {made.address}; buzón {made.maildir}")
 
 
 def _passwd(house: "House", given: argparse.Namespace) -> None:
-    house.accounts.passwd(given.address, _password(given.password_stdin), actor=_actor())
+    house.accounts.passwd(given.address, _password(given.password_stdin), actor=CALLER)
     say("Password changed.", "Contraseña cambiada.")
 
 
 def _apop(house: "House", given: argparse.Namespace) -> None:
     """A secret of its own, kept readable because the protocol needs it; one is made where none is given."""
     if given.remove:
-        house.apop_secrets.remove(given.address, actor=_actor())
+        house.apop_secrets.remove(given.address, actor=CALLER)
         say("APOP is off for this account.", "APOP queda desactivado para esta cuenta.")
         return
     text = sys.stdin.readline().rstrip("\n") if given.password_stdin else ""
-    made = house.apop_secrets.set(given.address, text, actor=_actor())
+    made = house.apop_secrets.set(given.address, text, actor=CALLER)
     say(
         "APOP is on. Its secret is kept readable and protects less than TLS does.",
         "APOP queda activado. Su secreto se guarda legible y protege menos que TLS.",
@@ -79,7 +79,7 @@ def _apop(house: "House", given: argparse.Namespace) -> None:
 
 
 def _delete(house: "House", given: argparse.Namespace) -> None:
-    was = house.accounts.delete(given.address, actor=_actor())
+    was = house.accounts.delete(given.address, actor=CALLER)
     say(
         f"Deleted {was.address}; mail is kept in {was.maildir}",
         f"Borrada {was.address}; el correo sigue en {was.maildir}",
@@ -99,7 +99,7 @@ def _import(house: "House", given: argparse.Namespace) -> None:
                 f"{where}: no password; the form is ADDRESS PASSWORD",
                 f"{where}: falta la contraseña; la forma es DIRECCIÓN CONTRASEÑA",
             )
-        house.accounts.add(address, password, actor=_actor())
+        house.accounts.add(address, password, actor=CALLER)
         count += 1
     say(f"{count} accounts added.", f"{count} cuentas añadidas.")
 
@@ -117,10 +117,6 @@ def _list(house: "House", given: argparse.Namespace) -> None:
 _WORK: "dict[str, Callable[[House, argparse.Namespace], None]]" = {
     "add": _add, "passwd": _passwd, "apop": _apop, "list": _list, "del": _delete, "import": _import,
 }  # fmt: skip
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
 
 
 def _password(from_stdin: bool) -> str:
