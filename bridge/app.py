@@ -331,7 +331,7 @@ def prepare(house: House) -> None:
         house.spool.sweep(house.clock.now())
     except StoreError as error:
         log.warning("old drafts stay in the spool: %s", error)  # they harm nobody
-    assert house.tls is not None
+    certificate.ensure(house.settings.tls, house.data / "tls", house.settings.server.hostname, house.clock)
 
 
 def make_ready(house: House, who: Rights) -> None:
