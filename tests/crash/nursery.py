@@ -7,6 +7,7 @@ run`'s own, and so is all that it forks.
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,17 @@ class Sprig(Lab):
         self.process = self.nursery.start(self.config, self.log, single=self.single, plan=self.plan)  # type: ignore[assignment]
         if wait:
             self.wait_ready(timeout)
+
+
+    def acted(self) -> list[str]:
+        """Which failpoints acted so far, as `name=action`."""
+        return re.findall(r"^failpoint (\S+)$", self.log.read_text(errors="replace"), re.M) if self.log.exists() else []
+
+    def wait_acted(self, what: str, seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while what not in self.acted():
+            assert time.monotonic() < end, f"{what} did not act\n{self.tail()}"
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,20 @@ def _names_by_chance() -> None:
     files.link = link
 
 
+def _keys_by_chance() -> None:
+    """A message is not known by where it comes from: making it twice makes two."""
+    from dataclasses import replace
+
+    from bridge.queue import enter
+
+    real = enter.Door.open
+
+    def opened(self, envelope, *, fix=None):  # type: ignore[no-untyped-def]
+        return real(self, replace(envelope, key=envelope.id), fix=fix)
+
+    enter.Door.open = opened  # type: ignore[method-assign]
+
+
 def _delivery_in_place() -> None:
     """Mail is written where readers look, instead of tmp/ first."""
     from bridge.store import delivery
@@ -79,6 +93,7 @@ _MUTANTS = {
     "no-delivery-sync": lambda: _no_sync(("delivery.",)),
     "yes-before-the-disk": _yes_before_the_disk,
     "names-by-chance": _names_by_chance,
+    "keys-by-chance": _keys_by_chance,
     "delivery-in-place": _delivery_in_place,
     "database-off": lambda: _lossy_database("OFF"),
     "database-normal": lambda: _lossy_database("NORMAL"),
