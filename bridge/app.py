@@ -42,7 +42,7 @@ from bridge.route import resolver, tables
 from bridge.serve.auth import Authenticator, Busy, Verify
 from bridge.serve.guesses import Guesses
 from bridge.serve.pop3.apop import verifier
-from bridge.store import certificate, files, instance, ledger
+from bridge.store import certificate, dropfolder, files, instance, ledger
 from bridge.store.accounts import Account, Accounts
 from bridge.store.apop import ApopSecrets
 from bridge.store.engine import Database
@@ -344,6 +344,7 @@ def make_ready(house: House, who: Rights) -> None:
         hand_over(settings, who)
         become(who.user, who.umask)
         prepare(house)
+        dropfolder.prepare(Path(paths.drop))
         open_to_group(settings, who)
     except OSError as error:
         raise ConfigError([explained(house.data, error)]) from error

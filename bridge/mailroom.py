@@ -18,6 +18,8 @@ from bridge.deliver.file import FileTransport
 from bridge.deliver.local import LocalTransport
 from bridge.deliver.program import ProgramTransport, by_command
 from bridge.deliver.sender import SenderServer
+from bridge.intake.drop import DropIntake
+from bridge.intake.drop import Rules as DropRules
 from bridge.model.errors import StoreError
 from bridge.queue.worker import Mover, Parts
 from bridge.route.resolver import Kind
@@ -64,11 +66,25 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     )
     mover = Mover(parts)
     running = asyncio.ensure_future(mover.run())
+    dropped = asyncio.ensure_future(_drop_intake(house).run(stop))
     await stop.wait()
     mover.stop()
     await running
+    await dropped
     for one in (lists, programs, files, maildirs):
         one.close()
+
+
+def _drop_intake(house: House) -> DropIntake:
+    """What programs of this machine leave with `sendmail`."""
+
+    def owns(address: str, other: str) -> bool:
+        own, reached = house.resolve(address), house.resolve(other)
+        boxes = {route.target for route in (*own, *reached) if route.kind is Kind.MAILBOX}
+        return len(own) == len(reached) == len(boxes) == 1
+
+    rules = DropRules(house.current.tables.primary, owns, house.settings.delivery.trusted_users)
+    return DropIntake(Path(house.settings.paths.drop), house.door, rules, house.journal, house.clock)
 
 
 async def send(house: House, sockets: Mapping[str, Sequence[socket.socket]], stop: asyncio.Event) -> None:

@@ -125,19 +125,22 @@ def hand_over(settings: Settings, rights: Rights) -> None:
     paths, data = settings.paths, Path(settings.paths.data)
     _take(str(data), rights.user, deep=False)
     inside = [str(p) for p in data.iterdir() if p.is_dir() and not p.is_symlink() and p.name != "mail"]
+    inside = [p for p in inside if p != paths.drop]     # whose files these are says who sends
     for top in dict.fromkeys([*inside, paths.spool, paths.databases, paths.trace, paths.run, paths.archives]):
         _take(top, rights.user)
+    if os.path.isdir(paths.drop):
+        _take(paths.drop, rights.user, deep=False, names=False)
     mail = data / "mail"
     for folder in (mail, *mail.glob("*"), *mail.glob("*/*")):
         if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == 0:
             _take(str(folder), rights.user)
 
 
-def _take(top: str, user: User, *, deep: bool = True) -> None:
+def _take(top: str, user: User, *, deep: bool = True, names: bool = True) -> None:
     """Change the owner of what is root's below `top`: never through a link, nor of a file with a second name, which
     might be one of the system's."""
-    for _, folders, names, descriptor in os.fwalk(top, follow_symlinks=False):
-        for name in (".", *names):
+    for _, folders, found, descriptor in os.fwalk(top, follow_symlinks=False):
+        for name in (".", *(found if names else ())):
             about = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             if about.st_uid == 0 and (stat.S_ISDIR(about.st_mode) or about.st_nlink == 1):
                 os.chown(name, user.uid, user.gid, dir_fd=descriptor, follow_symlinks=False)
@@ -149,7 +152,7 @@ def open_to_group(settings: Settings, rights: Rights) -> None:
     """Modes for two users, or for one again. As `server.user`, when the folders are there."""
     paths, data = settings.paths, settings.paths.data
     folder = 0o770 if rights.shared else 0o700
-    _mode(data, 0o710 if rights.shared else 0o700)
+    _mode(data, 0o711)      # every user may pass through to the drop folder (S78); all else inside is closed
     _mode(paths.databases, folder)
     for name in _SHARED_FILES:
         _mode(f"{paths.databases}/{name}", folder & 0o660)

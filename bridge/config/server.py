@@ -80,6 +80,11 @@ class Paths:
     databases: str = setting("{data}/db", "SQLite files.", es="Ficheros SQLite.")
     archives: str = setting("{data}/archives", "Archives of the lists.", es="Archivos de las listas.")
     trace: str = setting("{data}/trace", "The journal, a file a day.", es="El diario, un fichero por día.")
+    drop: str = setting(
+        "{data}/drop",
+        "Where programs of this machine leave mail with sendmail; every user can write there, none can read.",
+        es="Donde los programas de esta máquina dejan correo con sendmail; todos pueden escribir, nadie leer.",
+    )
     run: str = setting("{data}/run", "Sockets between the processes.", es="Sockets entre los procesos.")
     templates: str = setting(
         "",
