@@ -2,8 +2,8 @@
 
 Rules: the null sender is never answered (P11), the postmaster hears instead; a report that fails goes to the
 postmaster, and one to the postmaster that fails, to quarantine. Mail that was fetched or comes from a list never
-answers anybody elsewhere (sec-F15). Who sent without login from outside and lives elsewhere may be forged: such reports are
-limited per hour, the rest goes to the postmaster (sec-S21). NOTIFY and RET of RFC 3461 are honoured.
+answers anybody elsewhere (sec-F15). Who sent without login from outside and lives elsewhere may be forged: such reports
+are limited per hour, the rest goes to the postmaster (sec-S21). NOTIFY and RET of RFC 3461 are honoured.
 Promises: a report is a message like any other, through the door, with a key made from its cause, so that it is written
 once; recipients are only let go after it is safe. Blocks: runs in a thread of the mover.
 Fails by: leaving everything as it is for the next run, when the door refuses or the disk is in trouble.

@@ -323,6 +323,10 @@ class Mover:
             await self._thread(self._care.remove, ids)
             self.forget(ids)
 
+    async def dropped(self, ids: Sequence[str]) -> None:
+        """These messages were deleted by command."""
+        await self._finished(ids)
+
     def forget(self, ids: Iterable[str]) -> None:
         for one in ids:
             self.known.discard(one)
