@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
         "las órdenes de listas: newlist, add_members ...",
     ),
     "backup": ("upkeep", "backup", "a consistent copy while running", "una copia coherente en marcha"),
+    "restore": ("upkeep", "restore", "put a backup into place", "pone una copia en su sitio"),
     "verify": ("upkeep", "verify", "compare spool, queue, mail and indexes", "compara cola, correo e índices"),
 }
 
