@@ -12,11 +12,14 @@ from bridge.model.errors import StoreError
 from bridge.serve.imap.client import Client, Result
 from bridge.serve.imap.trouble import Answer, Refusal, answer_of
 from bridge.store.mail import MailError, NoSuchFolder
-from bridge.store.transfer import Draft
+from bridge.store.transfer import IN_MEMORY, Draft
 from bridge.wire.imap import encode
 from bridge.wire.imap.args.append import Append, MessageLiteral
 from bridge.wire.imap.flow import Command
 from bridge.wire.imap.fragment import Refuse
+
+MEMORY = 16 << 20       # bytes of small messages that one command may bring
+FILES = 32              # big messages that one command may bring: each is an open file until the end
 
 
 class Incoming:
@@ -56,6 +59,12 @@ def announced(client: Client, message: MessageLiteral) -> Incoming | Refuse:
         return Refuse(f"A message may have {client.service.message_size} bytes", "TOOBIG")
     if not message.size:
         return Refuse("An empty message can't be kept")
+    if not message.index:
+        client.coming = (0, 0)
+    memory, files = client.coming
+    client.coming = (memory + message.size, files) if message.size <= IN_MEMORY else (memory, files + 1)
+    if client.coming[0] > MEMORY or client.coming[1] > FILES:
+        return Refuse("This is too much for one command", "LIMIT")
     try:
         if not message.index:
             client.mail.folder(message.mailbox)

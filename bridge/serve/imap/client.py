@@ -139,8 +139,8 @@ def _runs(places: Iterable[int]) -> Slices:
 class Client:
     """One connection as the commands see it."""
 
-    __slots__ = ("account", "box", "enabled", "exchange", "failures", "flow", "ident", "link", "saved", "service",
-                 "store", "user")
+    __slots__ = ("account", "box", "coming", "enabled", "exchange", "failures", "flow", "ident", "link", "saved",
+                 "service", "store", "user")
 
     def __init__(self, link: Link, service: Shared, flow: Flow) -> None:
         self.link, self.service, self.flow = link, service, flow
@@ -153,6 +153,7 @@ class Client:
         self.saved: list[int] = []              # UIDs: $ (SEARCHRES)
         self.exchange: Exchange | None = None   # AUTHENTICATE under way
         self.failures = 0                       # wrong passwords so far
+        self.coming = (0, 0)                    # bytes in memory and files of an APPEND that comes in
 
     # -- state
 

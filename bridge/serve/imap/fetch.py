@@ -77,7 +77,7 @@ class _Plan:
     @property
     def quick(self) -> bool:
         """Whether one message costs no more than a look into the index and a small file, and no writing."""
-        return _QUICK.issuperset(self.columns) and all(item.name == "BODY[]" for item in self.texts)
+        return _QUICK.issuperset(self.columns) and (self.whole or not self.texts)
 
     @property
     def whole(self) -> bool:
@@ -173,24 +173,39 @@ class _Plan:
                 continue
             with reader:
                 out.append(template % (number, *row))
-                space = b""
-                for item in self.texts:
-                    piece = reader.piece(item)
-                    head = space + item.label + b" " + piece.head
-                    space = b" "
-                    if piece.data is not None:
-                        out += (head, piece.data)
-                        size += len(piece.data)
+                for part in self._pieces(reader):
+                    if isinstance(part, bytes):
+                        out.append(part)
+                        size += len(part)
                         continue
-                    out.append(head)
                     yield b"".join(out)
-                    yield from exactly(piece.chunks, piece.size)
+                    yield from part
                     out, size = [], 0
                 out.append(encode.FETCH_CLOSE)
             if size >= CHUNK:
                 yield b"".join(out)
                 out, size = [], 0
         yield b"".join(out)
+
+
+    def _pieces(self, reader: Reader) -> Iterator[bytes | Iterator[bytes]]:
+        """What was asked of one message: bytes, or a stream that must be sent before the next piece is asked for."""
+        begun = False
+        space = b""
+        for item in self.texts:
+            try:
+                piece = reader.piece(item)
+            except Exception as error:
+                if begun:
+                    raise Broken(str(error)) from error     # half a line is out already
+                raise
+            yield space + item.label + b" " + piece.head
+            space = b" "
+            if piece.data is None:
+                begun = True
+                yield exactly(piece.chunks, piece.size)
+            else:
+                yield piece.data
 
 
 def _column(item: Item) -> tuple[Column | Fields | None, bytes, Callable[[Any], Any] | None]:

@@ -85,6 +85,8 @@ class News:
         key = store.address, folder.name
         watch = self._watches.get(key)
         if watch is None or watch.folder != folder:
+            for left in list(watch.idlers) if watch else ():
+                left.lost()     # they wait for a mailbox of this name that isn't there any more
             watch = self._watches[key] = _Watch(store, folder)
         watch.idlers.add(idler)
         self._trigger(watch)

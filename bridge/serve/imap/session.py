@@ -27,6 +27,7 @@ from bridge.wire.imap.flow import AuthLine, Command, Done, Event, Fatal, Flow
 from bridge.wire.imap.states import State
 
 LOOK = 1.0      # seconds after which a command looks again for what other programs did, unasked
+TURN = 32       # commands of one client that are answered on the loop before others have their turn
 
 Handler = Callable[[Client, Command], Result]
 
@@ -72,6 +73,7 @@ class ImapSession:
         flow, link = self._flow, self._link
         if data:
             flow.feed(data)
+        turn = 0
         while not link.busy and not link.closing:
             event = flow.next_event()
             if event is not None:
@@ -79,8 +81,9 @@ class ImapSession:
             self._flush()
             if event is None:
                 return
-            if link.congested and not link.busy:
-                link.run(link.drain())
+            turn += 1
+            if not link.busy and (link.congested or turn == TURN):
+                link.run(link.drain() if link.congested else asyncio.sleep(0))
 
     def secured(self) -> None:
         self._begin()
@@ -150,6 +153,9 @@ class ImapSession:
         self._pending = None
         try:
             result = handler(self.client, command)
+        except Broken as error:
+            self._break_off(command, error)
+            return
         except Exception as error:
             self._fail(command, error)
             return
@@ -188,13 +194,17 @@ class ImapSession:
         except ConnectionError:
             raise
         except Broken as error:
-            _log.warning("%s of %s broke off: %s", command.name, self.client.user, error)
-            self._link.abort()
+            self._break_off(command, error)
         except Exception as error:
             self._fail(command, error)
         else:
             self._close(command, answer)
         self._flush()
+
+    def _break_off(self, command: Command, error: Broken) -> None:
+        _log.warning("%s of %s broke off: %s", command.name, self.client.user, error)
+        self._flow.take_output()
+        self._link.abort()
 
     # --- the end of a command ---
 

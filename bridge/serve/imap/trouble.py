@@ -43,7 +43,7 @@ def answer_of(error: Exception) -> Answer | None:
         return Answer(_ascii(str(error)), error.code.encode("ascii"), b"NO")
     if isinstance(error, DiskFull):
         return Answer(b"No room left on the disk, nothing was changed", b"OVERQUOTA", b"NO")
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError | OSError):
         return Answer(b"The mailbox can't be used just now, try again later", b"UNAVAILABLE", b"NO")
     if isinstance(error, Busy):
         return Answer(_ascii(f"{error}, try again later"), b"UNAVAILABLE", b"NO")

@@ -49,6 +49,27 @@ def test_several_at_once(one):
     assert one.data("STATUS INBOX (MESSAGES)") == [["STATUS", "INBOX", ["MESSAGES", 3]]]
 
 
+def test_one_command_has_its_bounds(world, one):
+    """Small messages stay in memory until the end: not too many of them in one command."""
+    part = b" {200000+}\r\n" + b"x" * 200_000
+    one.send(b"a APPEND INBOX" + part * 100 + b"\r\n")
+    assert one.until("a")[1].code == "LIMIT"
+    assert drafts(world) == []
+    one.send(b"b APPEND INBOX" + part * 3 + b"\r\n")
+    assert one.until("b")[1].code.split()[2] == "1:3"
+
+
+def test_utf8(one):
+    """I19, I18: literal8, as a client with UTF8=ACCEPT or BINARY sends it."""
+    one.ok("ENABLE UTF8=ACCEPT")
+    text = "Subject: año\r\n\r\nhola\r\n".encode()
+    one.send(b"a APPEND INBOX (\\Seen) UTF8 (~{%d+}\r\n" % len(text) + text + b")\r\n")
+    assert one.until("a")[1].code.startswith("APPENDUID")
+    one.send(b"b APPEND INBOX ~{%d+}\r\n" % len(text) + text + b"\r\n")
+    assert one.until("b")[1].code.startswith("APPENDUID")
+    assert [fetched(v)["BODY[]"] for v in one.data("FETCH 1:2 BODY.PEEK[]")] == [text, text]
+
+
 def test_refused_before_a_byte_is_sent(tmp_path):
     """TRYCREATE, TOOBIG; a literal that needs no go-ahead is read and thrown away."""
     with World(tmp_path, message_size=1000) as world, Talk(world, "ana") as one:

@@ -6,6 +6,7 @@ import pytest
 
 from bridge.store.body import Body
 from tests.bridge.serve.imap.world import Talk, fetched, letter
+from tests.bridge.wire.imap import reader
 
 NESTED = (
     b"From: a@example.org\r\nSubject: fuera\r\nContent-Type: multipart/mixed; boundary=B\r\n\r\n"
@@ -163,13 +164,28 @@ def test_messages_that_went_away(world, one, talk):
     assert one.data("FETCH 2 (BODY.PEEK[])") == []
 
 
-def test_a_message_that_breaks_off_ends_the_connection(world, one, monkeypatch):
+@pytest.mark.parametrize("command", [b"x FETCH 5 BODY.PEEK[]", b"x FETCH 5 BODY[]", b"x FETCH 4:5 (BODY.PEEK[])"])
+def test_a_message_that_breaks_off_ends_the_connection(world, one, monkeypatch, command):
     """Never a literal that is shorter than it was announced."""
     world.put(9, body=b"Subject: x\r\n\r\n" + b"y" * 3_000_000 + b"\r\n")
     one.ok("NOOP")
     monkeypatch.setattr(Body, "chunks", lambda self, start=0, length=None: iter((b"only this",)))
-    with pytest.raises(ConnectionError):
-        one.data("FETCH 5 BODY.PEEK[]")
+    one.send(command + b"\r\n")
+    seen = b""
+    while data := one.socket.recv(65536):
+        seen += data
+    assert b"NO [" not in seen
+    assert b"x OK" not in seen
+
+
+def test_half_an_answer_ends_the_connection(world, one):
+    """A piece that can't be decoded behind one that was streamed already."""
+    big = NESTED.replace(b"cuerpo de dentro", b"cuerpo de dentro\r\n" * 100_000)
+    world.put(9, body=big)
+    one.ok("NOOP")
+    assert one.no("FETCH 5 (BINARY.PEEK[3] BODY.PEEK[2])").code == "UNKNOWN-CTE"
+    with pytest.raises((ConnectionError, reader.NotImap)):
+        one.command("FETCH 5 (BODY.PEEK[2] BINARY.PEEK[3])")
 
 
 def test_slow_reader_costs_no_memory(world, talk):

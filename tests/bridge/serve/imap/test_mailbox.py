@@ -155,6 +155,10 @@ def test_qresync(world, talk):
     known = back.replace("))", " 1:3))")
     values = [r.values for r in two.ok(known) if isinstance(r, Data)]
     assert "VANISHED" not in [v[0] for v in values]
+    matched = back.replace("))", " 1:6 (1:3 1:3)))")
+    assert ["VANISHED", ["EARLIER"], "4:5"] in [r.values for r in two.ok(matched) if isinstance(r, Data)]
+    other = back.replace(told["UIDVALIDITY"], "1")
+    assert "VANISHED" not in str(two.ok(other))
     one.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
     one.ok("EXPUNGE")
     assert ["VANISHED", 1] in two.data("NOOP")

@@ -7,6 +7,7 @@ import pytest
 
 from bridge.config.imap import Imap
 from bridge.model.errors import DiskFull, StoreError
+from bridge.serve.auth import Busy
 from bridge.serve.imap import auth
 from bridge.serve.imap.session import HANDLERS
 from bridge.serve.imap.shared import OFFERED
@@ -192,3 +193,44 @@ def test_who_is_there(world, talk):
     assert not world.service.sessions
 
 
+
+
+def test_connections_of_one_user(tmp_path):
+    """sec-I11."""
+    with World(tmp_path, settings=Imap(connections_user=2)) as world:
+        with Talk(world, "ana"), Talk(world, "ana") as two, Talk(world) as three:
+            assert three.no(f"LOGIN ana {PASSWORD}").code == "LIMIT"
+            three.ok(f"LOGIN luis {PASSWORD}")
+            two.ok("LOGOUT")
+        with Talk(world) as four:
+            four.ok(f"LOGIN ana {PASSWORD}")
+
+
+def test_too_busy_is_temporary(world, talk):
+    """sec-A04: nothing is said about the password."""
+    async def check(*args):
+        raise Busy("too many logins at once")
+
+    world.service.shared.check = check
+    assert talk().no(f"LOGIN ana {PASSWORD}").code == "UNAVAILABLE"
+
+
+def test_shutdown(tmp_path):
+    """Who waits is told; what runs is finished."""
+    with World(tmp_path) as world:
+        waiting, idling = Talk(world, "ana"), Talk(world, "ana")
+        idling.send(b"i IDLE\r\n")
+        idling.response()
+    for one in (waiting, idling):
+        assert one.response().word == "BYE"
+        one.close()
+
+
+def test_a_flood_of_commands_leaves_room_for_others(world, talk):
+    world.put(1)
+    one, other = talk("ana"), talk("luis")
+    one.ok("SELECT INBOX")
+    one.send(b"".join(b"x%d FETCH 1 (UID BODY.PEEK[])\r\n" % n for n in range(1500)))
+    other.ok("NOOP")
+    for number in range(1500):
+        assert one.until(f"x{number}")[1].word == "OK"
