@@ -104,6 +104,8 @@ class ImapSource:
         self._connection: Connection | None = None
         self._client: Any = None
         self._plus = False
+        self._asked: set[int] = set()  # UIDs of FETCH commands that are under way
+        self._early: dict[int, Row] = {}  # answers to them that have come
 
     @property
     def connection(self) -> Connection:
@@ -275,6 +277,7 @@ class ImapSource:
     def _send(self, messages: Sequence[Remote], item: str, budget: int) -> str:
         uids = ",".join(one.uid for one in messages)
         imap: Imap4 = self._client._imap
+        self._asked.update(int(one.uid) for one in messages)
         return self._guarded(
             lambda: str(imap._command("UID", "FETCH", uids, f"(UID {item})"), "ascii"), budget=budget, suspects=messages
         )
@@ -289,21 +292,23 @@ class ImapSource:
             imap.forget()
             if kind != "OK":
                 raise imaplib.IMAP4.error(f"FETCH: {data}")
-            return self._believed({int(one.uid) for one in messages}, pieces)
+            self._believe(pieces)
+            uids = [int(one.uid) for one in messages]
+            self._asked.difference_update(uids)
+            return {uid: self._early.pop(uid) for uid in uids if uid in self._early}
 
         return self._guarded(complete, budget=0, suspects=messages)
 
-    def _believed(self, asked: set[int], pieces: list[Piece]) -> dict[int, Row]:
-        found: dict[int, Row] = {}
+    def _believe(self, pieces: list[Piece]) -> None:
+        """Keep the answers. Those to a later command may come before the end of an earlier one: Dovecot does that."""
         for row in rows(pieces):
             if row.text is None and row.size is None:
                 continue  # flags that somebody changed
-            if row.uid not in asked or (row.uid in found):
+            if row.uid not in self._asked or row.uid in self._early:
                 raise Trouble(
                     f"{self._account.host} answers for messages that were not asked for, or twice; session ended"
                 )
-            found[row.uid] = row
-        return found
+            self._early[row.uid] = row
 
     def remove(self, messages: Sequence[Remote]) -> set[str]:
         uids = [int(one.uid) for one in messages]

@@ -192,18 +192,30 @@ class Pop3Source:
         return head.partition(b"\r\n\r\n")[0]
 
     def read(self, messages: Sequence[Remote]) -> Iterator[tuple[Remote, Iterator[bytes] | Broken]]:
-        for some in self._windows(messages):
-            self._begin(sum(2 * one.size for one in some) + self._limits.message_size + TEXT)
-            self._send(b"\r\n".join(b"RETR %d" % one.number for one in some))
-            for one in some:
-                ok, text = self._replied(one)
-                if not ok:
-                    yield one, Broken(f"{self._account.host}: {text}")
-                    continue
-                body = self._body(one)
-                yield one, body
-                for _ in body:  # what the taker left unread
-                    pass
+        windows = list(self._windows(messages))
+        ahead = int(self._pipelining)  # the server works on one window while we read the one before
+        for number in range(len(windows) + ahead):
+            if number < len(windows):
+                size = sum(one.size for some in windows[max(number - 1, 0) : number + 1] for one in some)
+                self._begin(2 * size + 2 * self._limits.message_size + TEXT)
+                self._send(b"\r\n".join(b"RETR %d" % one.number for one in windows[number]))
+            if number >= ahead:
+                yield from self._retrieved(windows[number - ahead])
+
+    def _retrieved(self, messages: Sequence[Remote]) -> Iterator[tuple[Remote, Iterator[bytes] | Broken]]:
+        for one in messages:
+            ok, text = self._replied(one)
+            if not ok:
+                yield one, Broken(f"{self._account.host}: {text}")
+                continue
+            body = self._body(one)
+            yield one, body
+            for _ in body:  # what the taker left unread
+                pass
+
+    @property
+    def _pipelining(self) -> bool:
+        return "PIPELINING" in self._capabilities
 
     def _replied(self, one: Remote) -> tuple[bool, str]:
         try:
@@ -214,7 +226,7 @@ class Pop3Source:
 
     def _windows(self, messages: Sequence[Remote]) -> Iterator[Sequence[Remote]]:
         """Messages that may be asked for at once: many small ones where the server takes commands ahead."""
-        ahead = AHEAD if "PIPELINING" in self._capabilities else 1
+        ahead = AHEAD if self._pipelining else 1
         some: list[Remote] = []
         size = 0
         for one in messages:

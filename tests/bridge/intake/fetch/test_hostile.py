@@ -560,8 +560,11 @@ def poison_pop3(server: FakePop3) -> Callable[[Session, str, str], bool | None]:
     return drop
 
 
-def test_f12_pop3_server_that_dies_on_one_message(collector: Collector) -> None:
+@pytest.mark.parametrize("ahead", [True, False])
+def test_f12_pop3_server_that_dies_on_one_message(collector: Collector, ahead: bool) -> None:
     with FakePop3({f"u{n}": mail(n) for n in range(1, 7)}) as server:
+        if not ahead:
+            server.capabilities.remove("PIPELINING")
         server.twist["RETR"] = poison_pop3(server)
         account = account_at(server, keep=True)
         results = [collector.poll(account) for _ in range(4)]
@@ -705,3 +708,26 @@ def test_f18_no_log_bombs(collector: Collector, caplog: pytest.LogCaptureFixture
             assert "\x1b" not in result.error
     assert all(len(record.getMessage()) < 1000 for record in caplog.records)
     assert all(len(event["line"]) < 3000 for event in collector.events)
+
+
+def test_answers_to_the_next_command_may_come_early(collector: Collector) -> None:
+    """RFC 3501 5.5: a server may work on two FETCH commands at once; Dovecot does when its output is full."""
+    held: list[tuple[str, str]] = []
+
+    def together(session: Session, tag: str, arguments: str) -> bool | None:
+        if "BODY.PEEK[]" not in arguments:
+            return None
+        held.append((tag, arguments))
+        if len(held) == 2:
+            rows = [server.row(uid, uid, words) for _, words in held for uid in server.asked(words)]
+            session.say(b"".join(rows[::-1]))
+            for tag, _ in reversed(held):
+                session.line(f"{tag} OK done")
+            held.clear()
+        return True
+
+    with FakeImap({n: mail(n) for n in range(1, 201)}) as server:
+        server.twist["UID FETCH"] = together
+        result = collector.poll(account_at(server))
+        assert (result.error, result.new) == ("", 200)
+    assert collector.numbers() == dict.fromkeys(range(1, 201), 1)
