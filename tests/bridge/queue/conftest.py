@@ -94,7 +94,7 @@ class World:
         self.ids = Ids(self.clock)
         self.spool = Spool(root / "spool", threads=2)
         self.journal = Tale()
-        self.settings = Queue(scan_seconds=1)
+        self.settings = Queue(scan_seconds=0.2)
         self.transports = {}
         self.remote = self.transports[Kind.REMOTE] = Fake()
         self.reports = None

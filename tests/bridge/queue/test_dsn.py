@@ -158,7 +158,7 @@ def test_notify(notify, failure, delay):
 
 def reporter(world, **changes):
     door = Door(world.spool, hostname="mx.here.example", journal=world.journal, clock=world.clock, ids=world.ids)
-    world.settings = type(world.settings)(**({"scan_seconds": 1} | changes))
+    world.settings = type(world.settings)(**({"scan_seconds": 0.2} | changes))
     made = Reporter(
         door=door, spool=world.spool, composer=Composer(House("mx.here.example", "postmaster@here.example")),
         is_local=is_here(world.resolve), settings=world.settings, journal=world.journal,

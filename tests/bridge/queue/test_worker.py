@@ -249,7 +249,7 @@ def test_destination_in_trouble_rests(world):
 
 def test_personal_mail_before_bulk(world):
     world.transports[Kind.REMOTE] = world.fake(delay=0.01)
-    world.settings = type(world.settings)(scan_seconds=1, per_destination=1, chunk=1, batch=100)
+    world.settings = type(world.settings)(scan_seconds=0.2, per_destination=1, chunk=1, batch=100)
     world.put(*(f"l{number}@far.example" for number in range(20)), priority=1)
     world.put("ann@far.example")
     run(world, drained(world))
@@ -313,7 +313,7 @@ def test_database_removed_under_load(world):
 
 def test_list_post_killed_at_random(world):
     """P13, small: 300 members, the process dies 8 times; everybody gets it, few get it twice."""
-    world.settings = type(world.settings)(scan_seconds=1, chunk=20)
+    world.settings = type(world.settings)(scan_seconds=0.2, chunk=20)
     world.put(*(f"m{number}@far{number % 3}.example" for number in range(300)), priority=1)
     log = world.root / "sink"
     rng = random.Random(7)
@@ -347,7 +347,7 @@ def child_delivers(world, log, deadly):
 
     seen = []
     world.remote.deliver = deliver
-    world.settings = type(world.settings)(scan_seconds=1, chunk=20, poison=99)
+    world.settings = type(world.settings)(scan_seconds=0.2, chunk=20, poison=99)
     try:
         run(world, drained(world))
     finally:
@@ -398,13 +398,13 @@ def test_killed_at_every_failpoint(world):
             child = os.fork()
             if child == 0:
                 failpoints.arm(f"{point}{sign}=kill@{hit}")
-                world.settings = type(world.settings)(scan_seconds=1, poison=10**6)
+                world.settings = type(world.settings)(scan_seconds=0.2, poison=10**6)
                 try:
                     run(world, drained(world))
                 finally:
                     os._exit(0)
             os.waitpid(child, 0)
-    world.settings = type(world.settings)(scan_seconds=1, poison=10**6)
+    world.settings = type(world.settings)(scan_seconds=0.2, poison=10**6)
     run(world, drained(world))
     assert len(world.inbox("u1@here.example")) == 2 * expected
     assert len(world.inbox("u2@here.example")) == expected
@@ -436,7 +436,7 @@ def test_clock_jumps(world):
 
 def test_expiry(world):
     """D-9: only when old, tried often enough, and no jump was seen."""
-    world.settings = type(world.settings)(scan_seconds=1, expire_attempts=3)
+    world.settings = type(world.settings)(scan_seconds=0.2, expire_attempts=3)
     world.remote.answer = lambda job, target: Deferred(LATER)
     world.put("old@far.example", received=world.clock.now() - 6 * 86400)
     world.put("young@far.example")
