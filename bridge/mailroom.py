@@ -21,6 +21,9 @@ from bridge.deliver.sender import SenderServer
 from bridge.intake.drop import DropIntake
 from bridge.intake.drop import Rules as DropRules
 from bridge.model.errors import StoreError
+from bridge.queue import dsn
+from bridge.queue.control import Control
+from bridge.queue.reports import Reporter, is_here
 from bridge.queue.worker import Mover, Parts
 from bridge.route.resolver import Kind
 from bridge.store import trace
@@ -61,18 +64,39 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
         journal=house.journal,
         settings=settings.queue,
         local=local.deliver_now,
+        reports=_reporter(house),
         hints=Listener("queue", Path(paths.run)),
         clock=house.clock,
     )
     mover = Mover(parts)
     running = asyncio.ensure_future(mover.run())
+    control = Control(mover, Path(paths.run) / "queue.sock")
+    await control.start()
     dropped = asyncio.ensure_future(_drop_intake(house).run(stop))
     await stop.wait()
+    await control.close()
     mover.stop()
     await running
     await dropped
     for one in (lists, programs, files, maildirs):
         one.close()
+
+
+def _reporter(house: House) -> Reporter:
+    """Who tells senders what became of their mail."""
+    settings, override = house.settings, house.settings.paths.templates
+    postmaster = settings.queue.postmaster or house.address_of("postmaster")
+    composer = dsn.Composer(
+        dsn.House(settings.server.hostname, postmaster, settings.server.language), Path(override) if override else None
+    )
+    return Reporter(
+        door=house.door,
+        spool=house.spool,
+        composer=composer,
+        is_local=is_here(lambda address, sender: house.resolve(address, sender)),
+        settings=settings.queue,
+        journal=house.journal,
+    )
 
 
 def _drop_intake(house: House) -> DropIntake:

@@ -18,7 +18,7 @@ USERS = [(f"u{n:02d}", f"pw-u{n:02d}") for n in range(60)]
 SINK = 2600
 PORTS = {"smtp": 3525, "lmtp": 3424, "imap": 3143, "pop3": 3110, "http": 3080}
 SIZES = (1000, 10_000)
-KINDS = ("plain",)
+KINDS = ("plain",)  # "personal" comes with personalisation
 RAISED = {
     "smtp.connections_per_address": 10000,
     "smtp.connections": 10000,
@@ -152,7 +152,8 @@ def write_targets(lab: Path) -> None:
         },
         "estafeta-archive": {
             "out": f"{lab}/estafeta/archives/private/devel",
-            "build": [*archive, "--quiet", "--wipe", "devel", "{mbox}"], "add": [*archive, "--quiet", "devel", "{mbox}"],
+            "build": [*archive, "--quiet", "--wipe", "devel", "{mbox}"],
+            "add": [*archive, "--quiet", "devel", "{mbox}"],
             "pages": f"{lab}/estafeta/archives/private/devel/*/[0-9]*.html",
         },
     }  # fmt: skip
