@@ -25,6 +25,7 @@ log = logging.getLogger("estafeta.fetch")
 READ_AGAIN = 60  # seconds
 _FIRST_WITHIN = 10.0  # seconds after the start in which all first polls begin
 _LONGEST = 86400
+STOP_WITHIN = 10.0
 _READ = "read"
 
 Accounts = Callable[[], tuple[Sequence[FetchAccount], Sequence[str]]]
@@ -47,8 +48,8 @@ class Timetable:
         self._failures: dict[str, int] = {}
         self._planned: dict[str, FetchAccount] = {}
         self._told: tuple[str, ...] = ()
-        self._lock = threading.Lock()
-        self._stopping = False
+        self._lock = threading.Condition()
+        self._stopping, self._running = False, 0
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(settings.threads), "reading": ThreadPoolExecutor(1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -62,11 +63,14 @@ class Timetable:
 
     def stop(self) -> None:
         """No more polls; those that run are ended and waited for."""
-        self._stopping = True
+        with self._lock:
+            self._stopping = True
         if self._scheduler.running:
             self._scheduler.pause()
             self._halt()
-            self._scheduler.shutdown(wait=True)
+            with self._lock:
+                self._lock.wait_for(lambda: not self._running, STOP_WITHIN)
+            self._scheduler.shutdown(wait=False)  # it would hold the lock that a poll needs to plan its next turn
 
     def read(self) -> None:
         """Look at the accounts again and plan what is new or different."""
@@ -102,22 +106,33 @@ class Timetable:
         return {job.args[0]: job.next_run_time.timestamp() for job in jobs if job.next_run_time}
 
     def _plan(self, account: FetchAccount, seconds: float) -> None:
+        # each turn plans the next; the interval only keeps the job on the list
         when = datetime.now(UTC) + timedelta(seconds=seconds)
         self._scheduler.add_job(
-            self._run, "date", run_date=when, args=[account.name], id=_id(account.name), replace_existing=True
-        )
+            self._run, "interval", days=3650, next_run_time=when, args=[account.name], id=_id(account.name),
+            replace_existing=True,
+        )  # fmt: skip
 
     def _remove(self, name: str) -> None:
         try:
             self._scheduler.remove_job(_id(name))
         except JobLookupError:
-            pass  # it is running; `_run` sees that it is not wanted any more
+            pass  # it is off the list already
 
     def _run(self, name: str) -> None:
         with self._lock:
             account = self._planned.get(name)
-        if account is None or self._stopping:
-            return
+            if account is None or self._stopping:
+                return
+            self._running += 1
+        try:
+            self._turn(name, account)
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._lock.notify_all()
+
+    def _turn(self, name: str, account: FetchAccount) -> None:
         failed = True
         try:
             result = self._poll(account)
@@ -127,10 +142,10 @@ class Timetable:
         finally:
             count = self._failures[name] = self._failures.get(name, 0) + 1 if failed else 0
             with self._lock:
-                account = self._planned.get(name)
-            if account is not None and not self._stopping:
-                wait = backed_off(account.interval or self._settings.interval, count)
-                self._plan(account, jittered(wait, self._chance))
+                now = None if self._stopping else self._planned.get(name)
+            if now is not None:
+                wait = backed_off(now.interval or self._settings.interval, count)
+                self._plan(now, jittered(wait, self._chance))
 
 
 def _id(name: str) -> str:

@@ -19,6 +19,11 @@ def wait_for(true: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def planned(table: Timetable) -> set[str]:
+    """Accounts whose next turn has been planned by the one before."""
+    return {name for name, when in table.next_times().items() if 0 < when - time.time() < 86400}
+
+
 def account(name: str, **more: int) -> FetchAccount:
     return FetchAccount(name=name, host="h", user="u", to="t", **more)
 
@@ -34,7 +39,7 @@ def test_everybody_gets_a_turn_and_the_next_time_is_known() -> None:
     table = Timetable(Fetch(), lambda: (accounts, ()), poll, chance=lambda: 0.0)
     table.start()
     try:
-        wait_for(lambda: len(polled) == 2 and len(table.next_times()) == 2)
+        wait_for(lambda: planned(table) == {"good", "bad"})
         left = {name: when - time.time() for name, when in table.next_times().items()}
         assert 850 < left["good"] < 950
         assert 1750 < left["bad"] < 1850, "twice as long after a failure"
@@ -73,14 +78,14 @@ def test_changed_accounts_take_effect_and_problems_are_said_once(caplog: pytest.
     table = Timetable(Fetch(), lambda: (list(accounts), list(problems)), poll, chance=lambda: 0.0)
     table.start()
     try:
-        wait_for(lambda: len(table.next_times()) == 2 and len(polled) == 2)
+        wait_for(lambda: planned(table) == {"a", "b"})
         accounts[1:] = [account("c", interval=1000)]
         problems.append("rc:3: syntax error")
         with caplog.at_level(logging.ERROR):
             for _ in range(3):
                 table.read()
         assert caplog.text.count("rc:3: syntax error") == 1
-        wait_for(lambda: set(table.next_times()) == {"a", "c"} and len(polled) == 3)
+        wait_for(lambda: planned(table) == {"a", "c"} and len(polled) == 3)
         assert polled[-1] == "c1"
     finally:
         table.stop()
