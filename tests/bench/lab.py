@@ -16,6 +16,7 @@ from pathlib import Path
 DOMAIN, LISTS = "lab.test", "lists.lab.test"
 USERS = [(f"u{n:02d}", f"pw-u{n:02d}") for n in range(60)]
 SINK = 2600
+OWNER = [5000, 5000] if os.getuid() == 0 else [os.getuid(), os.getgid()]  # as the peers have it
 PORTS = {"smtp": 3525, "lmtp": 3424, "imap": 3143, "pop3": 3110, "http": 3080}
 SIZES = (1000, 10_000)
 KINDS = ("plain",)  # "personal" comes with personalisation
@@ -138,7 +139,7 @@ def write_targets(lab: Path) -> None:
         "domain": DOMAIN,
         "users": USERS,
         "maildir": f"{lab}/mail/{{user}}/Maildir",
-        "owner": [os.getuid(), os.getgid()],
+        "owner": OWNER,
         "pidfiles": [f"{lab}/estafeta.pid"],
         "sink": ["127.0.0.1", SINK],
         **{name: ["127.0.0.1", port] for name, port in PORTS.items() if name != "http"},
