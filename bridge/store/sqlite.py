@@ -200,7 +200,9 @@ class Sqlite:
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             return DiskFull(f"{self.path}: {cause}")
-        return StoreError(f"{self.path}: {cause}") if code in _TROUBLE else error
+        # Tables that were made at start and aren't there: somebody has put another file in this one's place.
+        replaced = code == sqlite3.SQLITE_ERROR and str(cause).startswith("no such table")
+        return StoreError(f"{self.path}: {cause}") if code in _TROUBLE or replaced else error
 
     def close(self) -> None:
         if self._watch is not None:

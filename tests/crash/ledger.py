@@ -53,7 +53,9 @@ class Ledger:
     largest: int = 60_000
     accepted: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
-    refused: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)    # permanent replies: to our own trouble there may be none
+    soft: list[str] = field(default_factory=list)       # temporary ones
+    pause: float = 0.0
     _stop: threading.Event = field(default_factory=threading.Event)
     _running: list[threading.Thread] = field(default_factory=list)
     _round: int = 0
@@ -80,9 +82,10 @@ class Ledger:
                         ident = f"{self._round}-{number}-{count}"
                         count += 1
                         self._one(client, ident, rng)
+                        self._stop.wait(self.pause)
             except smtplib.SMTPResponseException as error:
-                if error.smtp_code >= 500:
-                    self.refused.append(str(error))
+                (self.refused if error.smtp_code >= 500 else self.soft).append(str(error))
+                self._stop.wait(0.02)
             except (OSError, smtplib.SMTPException):
                 self._stop.wait(0.02)
 

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import Lab
+from tests.crash.people import make_users
+from tests.lab import PASSWORD, Lab
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -89,6 +90,9 @@ class Sprig(Lab):
         if wait:
             self.wait_ready(timeout)
 
+
+    def add_user(self, *names: str, password: str = PASSWORD) -> None:
+        make_users(self, *names, password=password)
 
     def acted(self) -> list[str]:
         """Which failpoints acted so far, as `name=action`."""

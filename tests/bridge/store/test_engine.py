@@ -166,11 +166,17 @@ def test_locked_by_another_program_is_temporary(lite, monkeypatch):
 
 def test_wrong_sql_is_not_called_trouble_of_the_disk(database):
     with pytest.raises(sa.exc.DBAPIError):
-        database.write_now(lambda connection: connection.exec_driver_sql("SELECT * FROM nowhere"))
+        database.write_now(lambda connection: connection.exec_driver_sql("SELECT * FORM nowhere"))
     with pytest.raises(sa.exc.DBAPIError), database.read() as connection:
-        connection.exec_driver_sql("SELECT * FROM nowhere")
+        connection.exec_driver_sql("SELECT * FORM nowhere")
     database.write_now(add("a"))
     assert names(database) == ["a"]
+
+
+def test_a_file_without_our_tables_is_a_store_error(lite):
+    """sec-Q05: somebody has put another file in the place of this one; found by deleting queue.db under load."""
+    with pytest.raises(StoreError, match="no such table"), lite.read() as connection:
+        connection.exec_driver_sql("SELECT * FROM nowhere")
 
 
 def test_corrupt_file_is_a_store_error(tmp_path):

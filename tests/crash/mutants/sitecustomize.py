@@ -1,4 +1,4 @@
-"""Mutants: the appliance with one promise taken out. Put this folder on PYTHONPATH and name one in ESTAFETA_MUTANT.
+"""Mutants: the appliance with one promise taken out. Put this folder on PYTHONPATH and name some in ESTAFETA_MUTANT.
 
 A crash test is worth something only if it goes red for the mutant that breaks what it watches.
 """
@@ -62,6 +62,64 @@ def _keys_by_chance() -> None:
     enter.Door.open = opened  # type: ignore[method-assign]
 
 
+def _full_is_final() -> None:
+    """No room is answered as if it were the sender's fault."""
+    from bridge.intake import smtp, transfer
+    from bridge.model.reply import Reply
+    from bridge.queue import enter
+
+    final = Reply(552, "5.3.4", "no room, for good")
+    enter.NO_ROOM = smtp.NO_ROOM = transfer.NO_ROOM = final  # type: ignore[misc]
+
+
+def _full_is_nothing() -> None:
+    """A message that found no room is said yes to all the same."""
+    from bridge.model.errors import DiskFull
+    from bridge.store import files
+
+    for name in ("write", "fdatasync", "create"):
+        real = getattr(files, name)
+
+        def careless(*given, real=real, **more):  # type: ignore[no-untyped-def]
+            try:
+                return real(*given, **more)
+            except DiskFull:
+                return os.open(os.devnull, os.O_WRONLY) if real.__name__ == "create" else None
+
+        setattr(files, name, careless)
+
+
+def _never_rebuilt() -> None:
+    """The queue database is believed, whatever became of it."""
+    from bridge.store import queuedb
+
+    for name in ("replaced", "broken", "_set_aside_if_broken"):
+        setattr(queuedb.QueueDb, name, lambda self, *given: False)
+
+
+def _poison() -> None:
+    """No mutant: mail of one sender makes the process that plans its delivery die, as a bug in C would."""
+    import signal
+
+    from bridge.queue import plan
+
+    real = plan.make
+
+    def make(spooled, *given, **more):  # type: ignore[no-untyped-def]
+        if spooled.envelope.sender == "poison@client.example.org":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return real(spooled, *given, **more)
+
+    plan.make = make
+
+
+def _nobody_blamed() -> None:
+    """Deaths are not counted."""
+    from bridge.queue import care
+
+    care.Care._blame = lambda self, left_behind, deaths: None  # type: ignore[method-assign]
+
+
 def _delivery_in_place() -> None:
     """Mail is written where readers look, instead of tmp/ first."""
     from bridge.store import delivery
@@ -94,10 +152,15 @@ _MUTANTS = {
     "yes-before-the-disk": _yes_before_the_disk,
     "names-by-chance": _names_by_chance,
     "keys-by-chance": _keys_by_chance,
+    "full-is-final": _full_is_final,
+    "full-is-nothing": _full_is_nothing,
+    "never-rebuilt": _never_rebuilt,
+    "poison": _poison,
+    "nobody-blamed": _nobody_blamed,
     "delivery-in-place": _delivery_in_place,
     "database-off": lambda: _lossy_database("OFF"),
     "database-normal": lambda: _lossy_database("NORMAL"),
 }
 
-if _MUTANT:
-    _MUTANTS[_MUTANT]()
+for _name in filter(None, _MUTANT.split(",")):
+    _MUTANTS[_name]()
