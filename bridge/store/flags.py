@@ -147,7 +147,7 @@ def store(
     if modified:
         failed = set(modified)
         found = [one for one in found if one[0] not in failed]
-    return Stored(tuple(found), tuple(modified), row.highestmodseq)
+    return Stored(tuple(found), tuple(modified), row.highestmodseq, changed)
 
 
 _UPDATE = {

@@ -154,6 +154,7 @@ class Stored:
     changed: tuple[tuple[int, int, int], ...]  # (uid, flags, modseq)
     modified: tuple[int, ...]                  # UIDs that failed UNCHANGEDSINCE
     highestmodseq: int
+    touched: int = 0                           # how many are not as they were
 
 
 @dataclass(frozen=True, slots=True)

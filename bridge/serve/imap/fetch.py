@@ -373,7 +373,8 @@ def _mark_seen(client: Client, ranges: Ranges) -> bool:
     if not unseen:
         return False
     stored = box.store.store_flags(box.folder, ranges_of(unseen), "+", ["\\Seen"])
-    box.own(stored.highestmodseq, stored.changed)
+    if stored.touched:
+        box.own(stored.highestmodseq, stored.changed)
     return True
 
 

@@ -37,7 +37,8 @@ async def store(client: Client, command: Command) -> Answer:
         box.name_keywords(box.store.keywords(box.folder))
         if box.renamed:
             client.send(box.flag_lines())
-    box.own(stored.highestmodseq, stored.changed)
+    if stored.touched:
+        box.own(stored.highestmodseq, stored.changed)
     box.view.forget_flags(uid for uid, _, _ in stored.changed)
     modseq = "CONDSTORE" in client.enabled
     if stored.changed and (modseq or not asked.silent):

@@ -127,3 +127,15 @@ def test_own_changes_dont_hide_those_of_others(one, talk):
     assert told.keys() >= {2, 3}
     assert flags(two.data("NOOP")).keys() >= {3}
     assert one.data("NOOP") == two.data("NOOP") == []
+
+
+def test_a_store_that_changes_nothing_hides_nothing(one, talk):
+    """What another session did just before is told, not taken for our own doing."""
+    two = talk("ana")
+    two.ok("SELECT INBOX")
+    one.ok("STORE 1 +FLAGS (\\Seen)")
+    two.ok("NOOP")
+    two.ok("STORE 2 +FLAGS.SILENT (\\Deleted)")
+    two.ok("EXPUNGE")
+    one.ok("STORE 1 +FLAGS (\\Seen)")
+    assert one.data("NOOP") == [[2, "EXPUNGE"]]
