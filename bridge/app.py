@@ -305,7 +305,9 @@ class House:
     def close(self) -> None:
         """Close what was opened, databases last."""
         parts = vars(self)
-        for name in ("authenticator", "apop_authenticator", "mailstore", "spool", "archive_rows", "core", "trace_log"):
+        for name in (
+            "authenticator", "apop_authenticator", "mailstore", "spool", "archive_rows", "hints", "core", "trace_log",
+        ):  # fmt: skip
             if name in parts:
                 parts[name].close()
 
