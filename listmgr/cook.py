@@ -5,7 +5,10 @@ through `wire.headers.field`, which no text can break out of (sec-L10, sec-M06);
 bytes, so a repetition after a crash is the same message (P13). RFC 2369, RFC 2919, RFC 8058 (the fields that it needs).
 """
 
+from collections.abc import Collection
+
 from bridge.wire import addresses, headers
+from listmgr import disguise
 from listmgr.addresses import Verb
 from listmgr.links import Links
 from listmgr.post import Post
@@ -37,21 +40,43 @@ LIST_FIELDS = (
 EOL = b"\r\n"
 
 
-def cook(post: Post, which: MailingList, links: Links) -> bytes:
-    """The header block (with its blank line) of the copy for members."""
+def cook(post: Post, which: MailingList, links: Links, dropped: Collection[str] = ()) -> bytes:
+    """The header block (with its blank line) of the copy for members, and for a wrapped post the header inside, too.
+    `dropped`: folded addresses that are taken out of Cc."""
     options = which.options
-    block = post.header.removesuffix(b"\n").removesuffix(b"\r") if _has_blank_line(post.header) else post.header
-    block = headers.remove(block, *SECRETS, *RECEIPTS, *LIST_FIELDS)
+    block = _without_blank_line(post.header)
+    block = inside = headers.remove(block, *SECRETS, *RECEIPTS)
+    block = headers.remove(block, *LIST_FIELDS)
+    if options.anonymous_list:
+        block = disguise.anonymous(block, post, which)
+    elif disguise.wraps(which):
+        block = disguise.wrapped(block)
     if options.subject_prefix:
         block = _prefixed(block, post.subject, options.subject_prefix)
-    block = _reply_to(block, which)
+    block = disguise.copied(block, post, which, dropped)
+    block = _reply_to(block, post, which)
+    if disguise.munges(which) and not options.anonymous_list:
+        block = disguise.munged(block, post, which)
     if options.include_sender_header:
         block = headers.remove(block, b"sender")
-    return block + b"".join(_added(which, links)) + EOL
+    block += b"".join(_added(which, links)) + EOL
+    return block + inside + EOL if disguise.wraps(which) else block
+
+
+def archived(post: Post, which: MailingList) -> bytes:
+    """The poster's header without secrets, and without the author if the list hides authors: what the archive keeps."""
+    kept = stripped(post.header)
+    if not which.options.anonymous_list:
+        return kept
+    return disguise.anonymous(_without_blank_line(kept), post, which) + EOL
+
+
+def _without_blank_line(header: bytes) -> bytes:
+    return header.removesuffix(b"\n").removesuffix(b"\r") if _has_blank_line(header) else header
 
 
 def stripped(header: bytes) -> bytes:
-    """The poster's header without secrets: what the archive keeps."""
+    """A header without secrets."""
     return headers.remove(header, *SECRETS)
 
 
@@ -120,12 +145,16 @@ def _gap(prefix: bytes, raw: bytes) -> bytes:
     return b"\r\n " if 9 + len(prefix) + 1 + len(first) > headers.MAX_LINE + 2 else b" "
 
 
-def _reply_to(block: bytes, which: MailingList) -> bytes:
+def _reply_to(block: bytes, post: Post, which: MailingList) -> bytes:
     options = which.options
     own = {"poster": "", "list": which.posting, "address": options.reply_to_address}[options.reply_goes_to_list]
+    if not own and disguise.munges(which) and not options.anonymous_list and post.author:
+        own = post.author.address  # who is no longer in From must still get the replies
     if not own:
         return headers.remove(block, b"reply-to") if options.first_strip_reply_to else block
-    found = [] if options.first_strip_reply_to else _mailboxes(block)
+    found = [] if options.first_strip_reply_to else _mailboxes(post.header)
+    if options.anonymous_list:
+        found = []
     if all(one.address.lower() != own.lower() for one in found):
         local, _, domain = own.rpartition("@")
         found.append(addresses.Mailbox("", local, domain))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert, select
 from bridge.model.envelope import Envelope, Origin, Recipient
 from listmgr import answers, roster, tables
 from listmgr.addresses import Verb, valid
-from listmgr.cook import cook, stripped
+from listmgr.cook import archived, cook
 from listmgr.notices import Notice
 from listmgr.office import Office
 from listmgr.post import Post
@@ -29,15 +29,17 @@ def distribute(office: Office, which: MailingList, post: Post, body: Body) -> st
     """Send the post to the members; the key of their message, or None if nobody gets one."""
     parent = post.envelope.id
     if archivable(which, post):
-        office.incoming.put(which.name, post.envelope, chain((stripped(post.header),), body()))
+        envelope = replace(post.envelope, sender=which.posting) if which.options.anonymous_list else post.envelope
+        office.incoming.put(which.name, envelope, chain((archived(post, which),), body()))
         office.hint(which.name)
     with office.core.read() as connection:
         found = roster.recipients(connection, which, author=post.from_address, explicit=post.explicit)
         author = roster.find(connection, which, post.from_address) if post.author else None
+        dropped = roster.direct(connection, which, post.explicit) if which.options.drop_cc else frozenset()
     key = f"list:{which.name}:{parent}"
     if found:
         envelope = child(office, which, post.envelope, key, found, priority=BULK)
-        office.door.accept(envelope, chain((cook(post, which, office.links),), body()))
+        office.door.accept(envelope, chain((cook(post, which, office.links, dropped),), body()))
     log(office, which, post, Do.ACCEPT, "", len(found))
     office.journal.record("expanded", parent, list=which.name, recipients=len(found))
     if author is not None and author.ack:

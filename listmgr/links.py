@@ -1,10 +1,11 @@
 """Where the pages of a list are, for headers, mails and pages: one place that knows the URL scheme of Mailman.
 
-Promises: pure; every URL starts with the configured base (sec-W08), names in it are list names, so nothing needs
-quoting.
+Promises: pure; every URL starts with the configured base (sec-W08), names in it are list names, which need no quoting;
+addresses are quoted.
 """
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from listmgr.registry import MailingList
 
@@ -27,3 +28,16 @@ class Links:
     def archive(self, which: MailingList) -> str:
         """Public below /pipermail, else below /mailman/private."""
         return f"{self.base}/{'mailman/private' if which.options.archive_private else 'pipermail'}/{which.name}/"
+
+    def admin(self, which: MailingList) -> str:
+        return f"{self.base}/mailman/admin/{which.name}"
+
+    def admindb(self, which: MailingList) -> str:
+        return f"{self.base}/mailman/admindb/{which.name}"
+
+    def options(self, which: MailingList, address: str) -> str:
+        """`user--at--host`, as Mailman writes an address in a URL."""
+        return f"{self.base}/mailman/options/{which.name}/{quote(address.replace('@', '--at--'), safe='')}"
+
+    def login(self, which: MailingList, token: str) -> str:
+        return f"{self.base}/mailman/login/{which.name}/{token}"

@@ -7,11 +7,12 @@ StoreError.
 
 from enum import Enum
 
-from listmgr.distribution import distribute, reject
+from listmgr.distribution import distribute, log, reject
 from listmgr.holding import Held, content, forget
 from listmgr.office import Office
 from listmgr.post import HEAD, read
 from listmgr.registry import MailingList
+from listmgr.rules import Do
 
 
 class Decision(Enum):
@@ -30,5 +31,7 @@ def decide(office: Office, which: MailingList, held: Held, decision: Decision, *
         distribute(office, which, post, lambda: (message[len(post.header) :],))
     elif decision is Decision.REJECT:
         reject(office, which, post, held.reason, text)
+    if decision is not Decision.ACCEPT:
+        log(office, which, post, Do(decision.value), held.reason, 0)
     forget(office, which, held)
     office.journal.record("moderated", held.parent, list=which.name, decision=decision.value)

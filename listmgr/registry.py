@@ -3,18 +3,19 @@
 Promises: a name is taken once, whatever its case; changes of options are checked before they are stored. All functions
 take an open connection, so that a caller can do several things in one transaction. Removing a list removes its members,
 tokens, held posts' rows and log; its archive stays where it is (L04).
-Fails by: Taken, ValueError for a bad name or option.
+Fails by: Taken, ValueError for a bad name, Wrong for options that are not accepted.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from bridge.store.tables import bump
 from listmgr import tables
-from listmgr.addresses import Verb, local, valid_name
+from listmgr.addresses import Verb, local, parse, valid_name
+from listmgr.describe import Words, Wrong
 from listmgr.options import Options, from_json
 
 
@@ -61,6 +62,7 @@ def create(
             "owner": owner,
             "preferred_language": language,
             "subject_prefix": f"[{_real_name(name)}]",
+            "host_name": host.lower(),
         }
     )
     if find(connection, low) is not None:
@@ -95,12 +97,66 @@ def posting_addresses(connection: Connection) -> dict[str, str]:
     return {f"{name}@{host}": name for name, host in rows}
 
 
-def change(connection: Connection, which: MailingList, changes: Mapping[str, Any]) -> MailingList:
-    """The list with some options changed, stored."""
-    options = which.options.changed(changes)
+def change(
+    connection: Connection,
+    which: MailingList,
+    changes: Mapping[str, Any],
+    *,
+    serves: Callable[[str], bool] = lambda host: True,
+) -> MailingList:
+    """The list with some options changed, stored. `serves`: is that a mail domain of this server?"""
+    made = prepared(which, changes, serves=serves)
     where = tables.mailing_list.c.id == which.id
-    connection.execute(update(tables.mailing_list).where(where).values(options=options.to_json()))
-    return MailingList(which.id, which.name, which.host, options)
+    connection.execute(
+        update(tables.mailing_list).where(where).values(options=made.options.to_json(), host=made.host)
+    )
+    if made.host != which.host:
+        bump(connection, "lists")
+    return made
+
+
+def prepared(
+    which: MailingList, changes: Mapping[str, Any], *, serves: Callable[[str], bool] = lambda host: True
+) -> MailingList:
+    """The list as `change` would store it. Wrong."""
+    options = which.options.changed(changes)
+    host = options.host_name.lower() or which.host
+    problems: dict[str, Words] = {}
+    if "real_name" in changes and options.real_name.lower() != which.name:
+        problems["real_name"] = (
+            f"only upper and lower case of {which.name} may be changed",
+            f"solo se pueden cambiar mayúsculas y minúsculas de {which.name}",
+        )
+    if host != which.host and not serves(host):
+        problems["host_name"] = (
+            f"{host} is no mail domain of this server",
+            f"{host} no es un dominio de correo de este servidor",
+        )
+    made = MailingList(which.id, which.name, host, replace(options, host_name=host))
+    problems |= {name: words for name in ("owner", "moderator") if name in changes and (words := _own(made, name))}
+    if problems:
+        raise Wrong(problems)
+    return made
+
+
+def _own(which: MailingList, name: str) -> Words | None:
+    """A list that is its own owner would send its notices in a circle (sec-L25)."""
+    people = which.options.owner if name == "owner" else which.options.moderator
+    for address in people:
+        if address.lower().rpartition("@")[2] == which.host and parse(address).name == which.name:
+            return f"{address} is the list itself", f"{address} es la propia lista"
+    return None
+
+
+def reached(connection: Connection, which: MailingList, address: str) -> str:
+    """Where the person behind a member is written to: a member that is itself a list is spoken to through its owners,
+    never through its posts, where everybody would read the link."""
+    name, _, host = address.rpartition("@")
+    if which.options.umbrella_list:
+        return f"{name}{which.options.umbrella_member_suffix}@{host}"
+    if posting_addresses(connection).get(address.lower()) is not None:
+        return f"{name}-{Verb.OWNER.value}@{host}"
+    return address
 
 
 def remove(connection: Connection, which: MailingList) -> None:
@@ -113,4 +169,4 @@ def remove(connection: Connection, which: MailingList) -> None:
 
 
 def _read(row: Any) -> MailingList:
-    return MailingList(row.id, row.name, row.host, from_json(row.options))
+    return MailingList(row.id, row.name, row.host, replace(from_json(row.options), host_name=row.host))

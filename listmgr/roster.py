@@ -11,7 +11,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, or_, select, update
 
 from bridge.model.address import fold
 from listmgr import tables
@@ -124,6 +124,38 @@ def members(connection: Connection, which: MailingList) -> Iterator[Member]:
     return map(_member, connection.execute(query).mappings())
 
 
+def chunk(connection: Connection, which: MailingList, number: int, *, search: str = "") -> tuple[list[Member], int]:
+    """One page of the membership list, and how many members match. `search`: see `glob`."""
+    size = max(1, which.options.admin_member_chunksize)
+    if not search:
+        column = tables.member.c
+        total = connection.execute(select(func.count()).select_from(tables.member).where(column.list_id == which.id))
+        query = select(*_COLUMNS).where(column.list_id == which.id).order_by(column.key)
+        rows = connection.execute(query.limit(size).offset(number * size)).mappings()
+        return [_member(row) for row in rows], int(total.scalar_one())
+    pattern = glob(search)
+    found = [one for one in members(connection, which) if _seen(one, pattern)]
+    return found[number * size : (number + 1) * size], len(found)
+
+
+def _seen(member: Member, pattern: str) -> bool:
+    return fnmatchcase(member.key, pattern) or (member.name != "" and fnmatchcase(member.name.casefold(), pattern))
+
+
+def glob(search: str) -> str:
+    """A search as a glob: plain words are found anywhere; `*` and `?` as in a shell; of regular expressions the safe
+    part: `^ $ . .* \\.` (sec-M15). ValueError for more stars than can be tried quickly."""
+    text, start, end = search.strip().casefold()[:100], "*", "*"
+    if text.startswith("^"):
+        text, start = text[1:], ""
+    if text.endswith("$"):
+        text, end = text[:-1], ""
+    text = text.replace("[", "[[]").replace(".*", "*").replace("\\.", ".")
+    if text.count("*") > MAX_STARS:
+        raise ValueError("too many stars")
+    return f"{start}{text}{end}"
+
+
 def memberships(connection: Connection) -> Iterator[tuple[str, Member]]:
     """Everybody on every list, as (list name, member)."""
     query = select(tables.mailing_list.c.name.label("list"), *_COLUMNS).join(
@@ -143,6 +175,14 @@ def recipients(connection: Connection, which: MailingList, *, author: str, expli
     if author:
         query = query.where(or_(column.notmetoo.is_(False), column.key != fold(author)))
     return list(connection.execute(query.order_by(column.key)).scalars())
+
+
+def direct(connection: Connection, which: MailingList, explicit: Collection[str]) -> frozenset[str]:
+    """Which of these (folded) addresses are members who get no second copy of what they got directly."""
+    column = tables.member.c
+    mine = (column.list_id == which.id) & column.nodupes & (column.delivery == "enabled")
+    query = select(column.key).where(mine, column.key.in_([fold(one) for one in explicit]))
+    return frozenset(connection.execute(query).scalars()) if explicit else frozenset()
 
 
 def ban(connection: Connection, list_id: int, pattern: str, *, now: float) -> bool:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from sqlalchemy import Connection
 
 from bridge.model.address import fold
-from listmgr import answers, pending, roster
+from listmgr import answers, pending, registry, roster
 from listmgr.addresses import Verb, valid
 from listmgr.notices import Notice
 from listmgr.office import Office
@@ -97,7 +97,7 @@ def _ask(office: Office, which: MailingList, wish: Wish, token: Result | str, te
         "days": office.settings.confirm_days,
     }  # fmt: skip
     office.notices.send(which, Notice(
-        template, (wish.address,), wish.language or which.options.preferred_language,
+        template, (_reached(office, which, wish.address),), wish.language or which.options.preferred_language,
         cause=f"{wish.origin}:{fold(wish.address)}", values=values, sender=Verb.CONFIRM,
         reply_to=which.address(Verb.CONFIRM, token), parent=wish.parent,
     ))  # fmt: skip
@@ -157,13 +157,20 @@ def tell_member(office: Office, which: MailingList, address: str, *, joined: boo
 def _welcome(office: Office, which: MailingList, address: str, language: str, cause: str, parent: str) -> None:
     if which.options.send_welcome_msg:
         values = {"address": address, "text": which.options.welcome_msg, "listinfo": office.links.listinfo(which)}
-        office.notices.send(which, Notice("welcome", (address,), language, cause, values, parent=parent))
+        to = _reached(office, which, address)
+        office.notices.send(which, Notice("welcome", (to,), language, cause, values, parent=parent))
 
 
 def _goodbye(office: Office, which: MailingList, address: str, language: str, cause: str, parent: str) -> None:
     if which.options.send_goodbye_msg:
         values = {"address": address, "text": which.options.goodbye_msg}
-        office.notices.send(which, Notice("goodbye", (address,), language, cause, values, parent=parent))
+        to = _reached(office, which, address)
+        office.notices.send(which, Notice("goodbye", (to,), language, cause, values, parent=parent))
+
+
+def _reached(office: Office, which: MailingList, address: str) -> str:
+    with office.core.read() as connection:
+        return registry.reached(connection, which, address)
 
 
 def tell_owners(

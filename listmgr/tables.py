@@ -118,4 +118,43 @@ answer = Table(
     Index("list_answer_day", "day"),
 )
 
-TABLES = (mailing_list, member, pending, held, ban, post, bounce, answer)
+password = Table(
+    "list_password",
+    core,
+    Column("id", Integer, primary_key=True),
+    Column("list_id", ForeignKey("mailing_list.id", ondelete="CASCADE"), nullable=False),
+    Column("role", String(16), nullable=False),  # admin moderator
+    Column("stored", Text, nullable=False),  # argon2id
+    UniqueConstraint("list_id", "role"),
+)
+
+session = Table(
+    "list_session",
+    core,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of what is in the cookie
+    Column("token", String(64), nullable=False),  # of the forms that belong to it (sec-W05)
+    Column("created_at", Float, nullable=False),
+    Column("used_at", Float, nullable=False),
+    Index("list_session_used", "used_at"),
+)
+
+grant = Table(
+    "list_grant",
+    core,
+    Column("id", Integer, primary_key=True),
+    Column("session", ForeignKey("list_session.hash", ondelete="CASCADE"), nullable=False),
+    Column("list_id", Integer, nullable=False),  # 0: an address, which counts on every list
+    Column("role", String(16), nullable=False),  # admin moderator address
+    Column("key", String(320), nullable=False),  # the folded address that was proven, or ""
+    UniqueConstraint("session", "list_id", "role", "key"),
+    Index("list_grant_list", "list_id"),
+)
+
+chore = Table(
+    "list_chore",
+    core,
+    Column("name", String(32), primary_key=True),
+    Column("done", String(32), nullable=False),  # the day or month it was done for
+)
+
+TABLES = (mailing_list, member, pending, held, ban, post, bounce, answer, password, session, grant, chore)

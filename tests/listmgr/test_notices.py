@@ -30,6 +30,10 @@ VALUES = {
     "size": 7,
     "joined": True,
     "private": False,
+    "minutes": 30,
+    "count": 2,
+    "posts": [{"author": "eve@example.net", "subject": "s", "reason": "why"}],
+    "lists": [{"title": "Test", "posting": "test@example.org", "listinfo": "l", "options": "o"}],
     "results": [
         {"what": "help"},
         {"what": "lists", "lists": []},
