@@ -18,8 +18,9 @@ from bridge.deliver.file import FileTransport
 from bridge.deliver.local import LocalTransport
 from bridge.deliver.program import ProgramTransport, by_command
 from bridge.deliver.sender import SenderServer
-from bridge.intake.drop import DropIntake
+from bridge.intake.drop import DropIntake, person
 from bridge.intake.drop import Rules as DropRules
+from bridge.intake.ownmail import OwnMail
 from bridge.model.errors import Refused, StoreError
 from bridge.queue import dsn
 from bridge.queue.control import Control
@@ -71,16 +72,19 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     )
     mover = Mover(parts)
     running = asyncio.ensure_future(mover.run())
-    control = Control(mover, Path(paths.run) / "queue.sock")
-    await control.start()
+    control = Control(mover, Path(paths.run) / "control.sock")
+    own = OwnMail(mover, Path(paths.drop) / "queue.sock", lambda uid: person(uid, house.current.tables.primary).address)
+    for one in (control, own):
+        await one.start()
     dropped = asyncio.ensure_future(_drop_intake(house).run(stop))
     await stop.wait()
-    await control.close()
+    for one in (control, own):
+        await one.close()
     mover.stop()
     await running
     await dropped
-    for one in (lists, programs, files, maildirs):
-        one.close()
+    for part in (lists, programs, files, maildirs):
+        part.close()
 
 
 def _reporter(house: House) -> Reporter:

@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "user": ("users", "user", "add, passwd, apop, list, del, import", "add, passwd, apop, list, del, import"),
     "trace": ("trace", "trace", "the story of a message or an address", "la historia de un mensaje o una dirección"),
     "explain": ("trace", "explain", "what an address means and why", "qué significa una dirección y por qué"),
-    "queue": ("queue", "queue", "list, show, flush, hold, release, delete", "list, show, flush, hold, release, delete"),
+    "queue": ("queue", "queue", "list, show, flush, hold, pause ...", "list, show, flush, hold, pause ..."),
     "fetch": ("fetch", "fetch", "collect external accounts now", "recoge ahora las cuentas externas"),
     "list": (
         "lists",
@@ -38,7 +38,9 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
 
 # names of the trade -> (module, function)
 CLASSIC: dict[str, tuple[str, str]] = {
+    "sendmail": ("sendmail", "sendmail"),
     "mailq": ("queue", "mailq"),
+    "newaliases": ("aliases", "newaliases"),
     "newlist": ("lists", "newlist"),
     "rmlist": ("lists", "rmlist"),
     "list_lists": ("lists", "list_lists"),

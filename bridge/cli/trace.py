@@ -46,8 +46,33 @@ def explain(arguments: list[str]) -> None:
     arg.add_argument("address")
     given = arg.parse_args(arguments)
     from bridge import app
+    from bridge.deliver.program import command_of
     from bridge.route import resolver
 
     with app.opened(settings_of(given.config).settings) as house:
-        for line in resolver.explain(house.address_of(given.address), house.current.tables):
+        address = house.address_of(given.address)
+        for line in resolver.explain(address, house.current.tables):
             print(line)
+        for route in house.resolve(address):
+            command = command_of(route.target, house.settings.delivery) if route.kind is resolver.Kind.MAILBOX else None
+            if command:
+                print(f"mailbox {route.target}: {' '.join(command)} (delivery.mailbox_command)")
+
+
+def verify(arguments: list[str], addresses: list[str]) -> bool:
+    """`sendmail -bv`: say where mail for each address goes; are all of them deliverable?"""
+    arg = parser("sendmail -bv", "Where mail for addresses goes.", "Adónde va el correo de unas direcciones.")
+    given = arg.parse_args(arguments)
+    from bridge import app
+
+    good = True
+    with app.opened(settings_of(given.config).settings) as house:
+        for name in addresses:
+            for route in house.resolve(house.address_of(name)):
+                if route.reply is not None:
+                    good = False
+                    print(f"{name}... {route.reply}")
+                else:
+                    way = f"{route.kind.value} {route.target}".strip()
+                    print(tr(f"{name}... deliverable: {way}", f"{name}... se puede entregar: {way}"))
+    return good

@@ -117,52 +117,52 @@ class DropIntake:
 
     def _enter(self, handed: Handed) -> None:
         """Through the door, or back to its owner. Refused is temporary."""
-        person = _person(handed.uid, self._rules.domain)
+        owner = person(handed.uid, self._rules.domain)
         message, head = _head(handed.message)
         try:
-            envelope, warning = self._envelope(handed, person, head)
+            envelope, warning = self._envelope(handed, owner, head)
             gateway = handed.record.get("gateway") is True and handed.record.get("extract") is not True
-            self._door.accept(envelope, message, fix=None if gateway else self._fix(handed, person, warning))
+            self._door.accept(envelope, message, fix=None if gateway else self._fix(handed, owner, warning))
         except Bad as error:
-            self._give_back(handed, person, head, str(error))
+            self._give_back(handed, owner, head, str(error))
         except Refused as error:
             if not error.reply.permanent:
                 raise
-            self._give_back(handed, person, head, str(error.reply))
+            self._give_back(handed, owner, head, str(error.reply))
 
     # --- who sends what to whom
 
-    def _envelope(self, handed: Handed, person: Person, head: bytes) -> tuple[Envelope, str]:
+    def _envelope(self, handed: Handed, owner: Person, head: bytes) -> tuple[Envelope, str]:
         """The envelope, and the sender that was asked for in vain ("" if none was)."""
         record = handed.record
         asked = record.get("sender")
-        sender, warning = self._sender(asked if isinstance(asked, str) else None, person)
+        sender, warning = self._sender(asked if isinstance(asked, str) else None, owner)
         notify, envid = _text(record, "notify", _NOTIFY).upper(), _text(record, "envid", _ENVID)
         ret, body = _text(record, "ret").upper(), _text(record, "body").upper()
         recipients = tuple(Recipient(one, "", notify) for one in self._recipients(record, head))
         utf8 = not all(text.isascii() for text in (sender, *(one.address for one in recipients)))
         return Envelope(
             self._door.ids.new(), f"drop:{handed.name}", sender, recipients,
-            Origin("sendmail", client=f"userid-{handed.uid}", protocol="local", login=person.login),
+            Origin("sendmail", client=f"userid-{handed.uid}", protocol="local", login=owner.login),
             self._clock.now(),
             body="8BITMIME" if body == "8BITMIME" else "", smtputf8=utf8,
             ret=ret if ret in ("FULL", "HDRS") else "", envid=envid,
         ), warning  # fmt: skip
 
-    def _sender(self, asked: str | None, person: Person) -> tuple[str, str]:
+    def _sender(self, asked: str | None, owner: Person) -> tuple[str, str]:
         if asked is None:
-            return person.address, ""
+            return owner.address, ""
         if asked in ("", "<>"):
             return "", ""
         try:
             address = mailbox(asked, domain=self._rules.domain)
         except BadAddress as error:
             raise Bad(f"{asked[:200]!r} (-f): {error}") from error
-        if address == person.address or person.login in self._rules.trusted:
+        if address == owner.address or owner.login in self._rules.trusted:
             return address, ""
-        if self._rules.owns(person.address, address):
+        if self._rules.owns(owner.address, address):
             return address, ""
-        return person.address, address
+        return owner.address, address
 
     def _recipients(self, record: Mapping[str, Any], head: bytes) -> list[str]:
         given = record.get("recipients")
@@ -183,14 +183,14 @@ class DropIntake:
 
     # --- what is written
 
-    def _fix(self, handed: Handed, person: Person, warning: str) -> Callable[[bytes, Envelope], bytes]:
+    def _fix(self, handed: Handed, owner: Person, warning: str) -> Callable[[bytes, Envelope], bytes]:
         hostname = self._door.hostname
 
         def fix(block: bytes, envelope: Envelope) -> bytes:
             if b"from" not in {name for name, _ in fixes.fields(block)}:
-                block += b"From: " + _written(envelope.sender or person.address, _full_name(handed, person)) + b"\r\n"
+                block += b"From: " + _written(envelope.sender or owner.address, _full_name(handed, owner)) + b"\r\n"
             if warning:
-                block += f"X-Authentication-Warning: {hostname}: {person.login} set sender to {warning} using -f\r\n" \
+                block += f"X-Authentication-Warning: {hostname}: {owner.login} set sender to {warning} using -f\r\n" \
                     .encode("utf-8", "replace")
             return fixes.submitted(
                 block, sender=envelope.sender, hostname=hostname, date=date(int(envelope.received_at)),
@@ -199,7 +199,7 @@ class DropIntake:
 
         return fix
 
-    def _give_back(self, handed: Handed, person: Person, head: bytes, why: str) -> None:
+    def _give_back(self, handed: Handed, owner: Person, head: bytes, why: str) -> None:
         """A short notice to the owner, with the header that was refused."""
         self._journal.record("refused", door="sendmail", client=f"userid-{handed.uid}", why=why)
         identity = self._door.ids.new()
@@ -208,7 +208,7 @@ class DropIntake:
         header = head[:4000].decode("utf-8", "replace").replace("\r\n", "\n")
         text = (
             f"Date: {date(int(now))}\nMessage-ID: <{identity}@{hostname}>\nFrom: Mail Delivery System <MAILER-DAEMON@"
-            f"{hostname}>\nTo: {person.address}\nSubject: Mail could not be sent / No se pudo enviar el correo\n"
+            f"{hostname}>\nTo: {owner.address}\nSubject: Mail could not be sent / No se pudo enviar el correo\n"
             "Auto-Submitted: auto-replied\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n"
             "Content-Transfer-Encoding: 8bit\n\n"
             "A message that you handed in with sendmail could not be sent. The reason:\n"
@@ -216,13 +216,14 @@ class DropIntake:
             f"    {_one_line(why)}\n\nIts header / Su cabecera:\n\n{header}\n"
         )
         envelope = Envelope(
-            identity, f"drop:{handed.name}", "", (Recipient(person.address),), Origin("dsn", protocol="local"), now,
+            identity, f"drop:{handed.name}", "", (Recipient(owner.address),), Origin("dsn", protocol="local"), now,
             body="8BITMIME",
         )  # fmt: skip
         self._door.accept(envelope, text.encode("utf-8", "replace"))
 
 
-def _person(uid: int, domain: str) -> Person:
+def person(uid: int, domain: str) -> Person:
+    """Who the user with this number is, as a sender."""
     try:
         found = pwd.getpwuid(uid)
     except KeyError:
@@ -235,9 +236,9 @@ def _person(uid: int, domain: str) -> Person:
     return Person(found.pw_name, name, address)
 
 
-def _full_name(handed: Handed, person: Person) -> str:
+def _full_name(handed: Handed, owner: Person) -> str:
     asked = handed.record.get("name")
-    return asked[:200] if isinstance(asked, str) and asked else person.name
+    return asked[:200] if isinstance(asked, str) and asked else owner.name
 
 
 def _written(address: str, name: str) -> bytes:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from bridge.config.mail import Mail
 from bridge.model.address import fold, fold_domain, split
 from bridge.model.reply import Reply
 from bridge.route.aliases import Alias, Form, Target
@@ -251,8 +252,7 @@ class _Walk:
             self._end(step, Kind.LIST, f"{wrapped[2].lower()}:{_wrapped(wrapped[1])}")
             return
         words = shlex.split(command)
-        allowed = self._tables.settings.programs
-        if not alias.trusted or not _within(words[0], allowed):
+        if not alias.trusted or not allowed(Target(Form.PROGRAM, command), self._tables.settings):
             self._end(_said(step, f"{words[0]} may not be run: see mail.programs"), Kind.DEFER, "", TROUBLE)
             return
         self._end(step, Kind.PROGRAM, json.dumps(words))
@@ -260,8 +260,7 @@ class _Walk:
     def _file(self, step: _Step, path: str, alias: Alias) -> None:
         if path == "/dev/null":
             self._end(step, Kind.DISCARD, "")
-        elif alias.trusted and any(_within(path, (folder.rstrip("/") + "/",)) for folder in
-                                   self._tables.settings.file_folders):
+        elif alias.trusted and allowed(Target(Form.FILE, path), self._tables.settings):
             self._end(step, Kind.FILE, path)
         else:
             self._end(_said(step, f"{path} may not be written: see mail.file_folders"), Kind.DEFER, "", TROUBLE)
@@ -302,6 +301,20 @@ class _Walk:
         address = step.address if "@" in step.address else f"{step.address}@{self._primary}"
         same = target if kind in (Kind.MAILBOX, Kind.PROGRAM, Kind.FILE, Kind.DISCARD) else fold(address)
         self._found.setdefault((kind, same, target), Route(kind, address, target, step.sender, step.why, reply))
+
+
+def allowed(target: Target, settings: Mail) -> bool:
+    """May an alias have this target? Only programs and files are asked about (sec-D01, sec-D05)."""
+    if target.form is Form.PROGRAM:
+        return _within(shlex.split(target.value)[0], settings.programs)
+    if target.form is Form.FILE and target.value != "/dev/null":
+        return _within(target.value, tuple(folder.rstrip("/") + "/" for folder in settings.file_folders))
+    return True
+
+
+def is_wrapper(target: Target) -> bool:
+    """Is this a line that Mailman's newlist printed, which means a list of ours if there is one?"""
+    return target.form is Form.PROGRAM and _WRAPPER.match(target.value) is not None
 
 
 def next_hop(domain: str, tables: Tables) -> str:
