@@ -81,6 +81,7 @@ def unix_socket(path: Path) -> socket.socket:
     try:
         one.bind(str(path))
     except OSError as error:
+        one.close()
         raise ConfigError([f"{path}: {error}; if the path is too long, set paths.run to a shorter one"]) from error
     finally:
         os.umask(mask)
