@@ -5,6 +5,7 @@ end the start with lines that say what to do, and change nothing: what can be re
 Fails by: ConfigError.
 """
 
+import ipaddress
 import logging
 import os
 import sys
@@ -26,7 +27,7 @@ log = logging.getLogger("estafeta")
 def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root: bool) -> int:
     """Start everything; returns the exit status when it has ended."""
     logs.start(settings.log.level, settings.log.file)
-    _look_at_root(settings, allow_root)
+    _look_at_root(settings, allow_root or (trial and _here_alone(settings)))
     who = rights_of(settings)
     os.umask(who.umask)
     claimed = claim(Path(settings.paths.data))
@@ -55,9 +56,15 @@ def _look_at_root(settings: Settings, allow_root: bool) -> None:
                 "server.user is empty: as root, Estafeta needs a user to become. Create one "
                 "(`useradd --system estafeta`) and set server.user, or start it as an ordinary user."
             ])
-        log.warning("--allow-root: all processes keep root's rights; whoever breaks into one has the machine")
+        log.warning("all processes keep root's rights: whoever breaks into one has the machine; set server.user")
     elif os.getuid() and settings.server.smtp_user:
         log.warning("server.smtp_user has no effect: only root can start processes as another user")
+
+
+def _here_alone(settings: Settings) -> bool:
+    """Can only programs of this machine connect? Then a trial may run as root, as one does in a container."""
+    listen = settings.listen
+    return all(ipaddress.ip_address(one).is_loopback for one in (*listen.addresses, listen.web_address))
 
 
 def _prepare(settings: Settings, who: Rights, trial: bool) -> None:

@@ -134,7 +134,7 @@ def test_root_needs_a_user_or_says_so(folder: Path) -> None:
     assert "server.user is empty" in lab.command("run", check=False)
     assert not (folder / "data").exists(), "nothing was made"
     with running(folder) as lab:    # Lab starts with --allow-root
-        assert "--allow-root: all processes keep root's rights" in lab.log.read_text()
+        assert "all processes keep root's rights" in lab.log.read_text()
 
 
 def test_one_process_drops_its_rights_too(folder: Path) -> None:
