@@ -72,6 +72,11 @@ class FetchAccount:
         "Where the server has no UIDPLUS, expunge the whole folder; only if nobody else uses it.",
         es="Si el servidor no tiene UIDPLUS, purgar toda la carpeta; solo si nadie más la usa.",
     )
+    idle: bool = setting(
+        False,
+        "Watch for new mail all the time (IMAP IDLE), besides the polls.",
+        es="Vigilar la llegada de correo todo el tiempo (IMAP IDLE), además de las consultas.",
+    )
     interval: int = setting(
         0, "Seconds between polls; 0: fetch.interval.", es="Segundos entre consultas; 0: fetch.interval."
     )

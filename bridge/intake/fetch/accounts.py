@@ -32,7 +32,7 @@ _LOCALHOST = frozenset(["localhost", "127.0.0.1", "::1"])
 _NOT_SERVER = ("plugin", "plugout")
 _NOT_USER = ("mda", "bsmtp", "preconnect", "postconnect", "sslcert", "sslkey", "smtpaddress", "smtpname", "flush")
 _COMFORT = ("limitflush", "antispam", "stripcr", "forcecr", "pass8bits", "dropstatus", "dropdelivered", "mimedecode",
-            "batchlimit", "expunge", "fetchdomains", "idle")  # fmt: skip
+            "batchlimit", "expunge", "fetchdomains")  # fmt: skip
 
 AddressOf = Callable[[str], str]
 
@@ -166,6 +166,7 @@ def _account(file: _File, entry: Entry, user: User) -> FetchAccount:
         to=_target(file, user),
         folders=user.folders or ("INBOX",),
         keep=user.keep,
+        idle=user.idle,
         interval=file.cycle * max(entry.interval, 1),
         timeout=entry.timeout or 300,
         limit=user.limit,

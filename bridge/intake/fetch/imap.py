@@ -43,6 +43,7 @@ MOST = 2_000_000  # messages of a folder that are believed to exist
 SEARCH_BYTES = 24_000_000
 UIDS = 500  # named in one command
 FOLDERS = 1000
+NEWS = 1000  # lines that are read at once while IDLE
 _WRONG = (OSError, IMAPClientError, imaplib.IMAP4.error, Flood, BadAnswer, ValueError, LookupError, TypeError,
           AttributeError, AssertionError, RecursionError)  # fmt: skip
 _REFUSED = (LoginError, imaplib.IMAP4.error)
@@ -102,10 +103,12 @@ class ImapSource:
     def __init__(self, account: FetchAccount, limits: Limits) -> None:
         self._account, self._limits = account, limits
         self._connection: Connection | None = None
+        self._aborted = False
         self._client: Any = None
         self._plus = False
         self._asked: set[int] = set()  # UIDs of FETCH commands that are under way
         self._early: dict[int, Row] = {}  # answers to them that have come
+        self._idle_tag = b""
 
     @property
     def connection(self) -> Connection:
@@ -121,6 +124,8 @@ class ImapSource:
         account = self._account
         port = account.port or (993 if account.tls == "implicit" else 143)
         self._connection = connect(account, port, self._limits)
+        if self._aborted:
+            raise Trouble("stopped", Status.CONNECTION)
         self._client = self._guarded(lambda: _Client(self.connection, self._limits.message_size))
         if self._client._imap.state != "NONAUTH":
             raise Trouble(f"{account.host} claims to know us before any login (PREAUTH); not trusted")
@@ -324,6 +329,51 @@ class ImapSource:
         left = self._search("ALL")
         return {str(uid) for uid in uids if uid not in left}
 
+    # -- IDLE
+
+    def watch(self, folder: str) -> None:
+        """Open a folder and ask the server to tell what happens there. Raises Trouble (SETTINGS: it can't)."""
+        check_arguments(folder)
+        if not self._guarded(lambda: self._client.has_capability("IDLE")):
+            raise Trouble(f"{self._account.host} has no IDLE", Status.SETTINGS)
+        self._select(folder, readonly=True)
+        self._guarded(self._idle)
+
+    def _idle(self) -> None:
+        imap = self._client._imap
+        self._idle_tag = imap._command("IDLE")
+        while imap._get_response() is not None:  # what it says before it says that it listens
+            if imap.tagged_commands[self._idle_tag]:
+                raise imaplib.IMAP4.error("IDLE refused")
+
+    def news(self) -> bool:
+        """Read what has come, without waiting for more; True if the folder has grown."""
+        imap = self._client._imap
+
+        def read() -> bool:
+            for _ in range(NEWS):
+                imap._get_response()
+                if "BYE" in imap.untagged_responses or imap.tagged_commands[self._idle_tag]:
+                    raise imaplib.IMAP4.abort("the server ended IDLE")
+                if not self.connection.buffered:
+                    break
+            grown = "EXISTS" in imap.untagged_responses or "RECENT" in imap.untagged_responses
+            imap.forget()
+            return grown
+
+        return self._guarded(read)
+
+    def renew(self) -> None:
+        """End IDLE and begin it again, before the server or a firewall loses patience (RFC 2177: 29 minutes)."""
+        imap = self._client._imap
+
+        def again() -> None:
+            imap.send(b"DONE\r\n")
+            imap._command_complete("IDLE", self._idle_tag)
+            self._idle()
+
+        self._guarded(again)
+
     def close(self) -> None:
         if self._client is not None:
             try:
@@ -336,6 +386,7 @@ class ImapSource:
         self._client = self._connection = None
 
     def abort(self) -> None:
+        self._aborted = True
         if (connection := self._connection) is not None:
             connection.abort()
 

@@ -48,6 +48,7 @@ class Pop3Source:
     def __init__(self, account: FetchAccount, limits: Limits) -> None:
         self._account, self._limits = account, limits
         self._connection: Connection | None = None
+        self._aborted = False
         self._capabilities: frozenset[str] = frozenset()
 
     @property
@@ -60,6 +61,8 @@ class Pop3Source:
         account = self._account
         port = account.port or (995 if account.tls == "implicit" else 110)
         self._connection = connect(account, port, self._limits)
+        if self._aborted:
+            raise Trouble("stopped", Status.CONNECTION)
         self._begin()
         greeting = self._line().decode("latin-1")
         if not greeting.startswith("+OK"):
@@ -283,6 +286,7 @@ class Pop3Source:
             self._drop()
 
     def abort(self) -> None:
+        self._aborted = True
         if (connection := self._connection) is not None:
             connection.abort()
 

@@ -49,7 +49,9 @@ class Timetable:
         self._planned: dict[str, FetchAccount] = {}
         self._told: tuple[str, ...] = ()
         self._lock = threading.Condition()
-        self._stopping, self._running = False, 0
+        self._stopping = False
+        self._turns: set[str] = set()  # accounts that are being polled
+        self._again: set[str] = set()  # those of them to be polled once more
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(settings.threads), "reading": ThreadPoolExecutor(1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -69,7 +71,7 @@ class Timetable:
             self._scheduler.pause()
             self._halt()
             with self._lock:
-                self._lock.wait_for(lambda: not self._running, STOP_WITHIN)
+                self._lock.wait_for(lambda: not self._turns, STOP_WITHIN)
             self._scheduler.shutdown(wait=False)  # it would hold the lock that a poll needs to plan its next turn
 
     def read(self) -> None:
@@ -94,11 +96,20 @@ class Timetable:
                 self._plan(account, _FIRST_WITHIN * self._chance())
 
     def wake(self, name: str) -> None:
-        """Poll this account now, if it is on the timetable."""
+        """Poll this account now, if it is on the timetable; once more if it is being polled just now."""
         with self._lock:
             account = self._planned.get(name)
-        if account is not None:
-            self._plan(account, 0)
+            if account is None or self._stopping:
+                return
+            if name in self._turns:
+                self._again.add(name)
+                return
+        self._plan(account, 0)
+
+    def planned(self) -> list[FetchAccount]:
+        """The accounts of this moment."""
+        with self._lock:
+            return list(self._planned.values())
 
     def next_times(self) -> dict[str, float]:
         """Account → seconds since 1970 of its next poll."""
@@ -124,12 +135,12 @@ class Timetable:
             account = self._planned.get(name)
             if account is None or self._stopping:
                 return
-            self._running += 1
+            self._turns.add(name)
         try:
             self._turn(name, account)
         finally:
             with self._lock:
-                self._running -= 1
+                self._turns.discard(name)
                 self._lock.notify_all()
 
     def _turn(self, name: str, account: FetchAccount) -> None:
@@ -143,9 +154,11 @@ class Timetable:
             count = self._failures[name] = self._failures.get(name, 0) + 1 if failed else 0
             with self._lock:
                 now = None if self._stopping else self._planned.get(name)
+                again = name in self._again
+                self._again.discard(name)
             if now is not None:
                 wait = backed_off(now.interval or self._settings.interval, count)
-                self._plan(now, jittered(wait, self._chance))
+                self._plan(now, 0 if again else jittered(wait, self._chance))
 
 
 def _id(name: str) -> str:

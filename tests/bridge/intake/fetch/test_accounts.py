@@ -121,6 +121,7 @@ def test_a_broken_file_costs_only_itself(tmp_path: Path) -> None:
         ("poll h user x pass y keep folder a b limit 5000 fetchlimit 7",
          {"keep": True, "folders": ("a", "b"), "limit": 5000, "most": 7}),
         ("poll h interval 3 timeout 20 user x pass y", {"interval": 900, "timeout": 20}),
+        ("poll h proto imap user x pass y idle", {"idle": True}),
         ("set daemon 60\npoll h interval 2 user x pass y", {"interval": 120}),
         ("poll h user x pass y no sslcertck sslfingerprint 'AA:BB' sslcommonname n",
          {"tls_verify": False, "tls_fingerprint": "AA:BB", "tls_name": "n"}),
