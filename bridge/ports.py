@@ -21,16 +21,21 @@ _NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 def bind(ports: Sequence[Port], share: bool) -> dict[str, list[socket.socket]]:
-    """Listening sockets by service; `share`: others of us will bind the same port. ConfigError where it can't be."""
+    """Listening sockets by service; `share`: others of us will bind the same port. ConfigError names all that can't be
+    had."""
     found: dict[str, list[socket.socket]] = {}
-    try:
-        for service, address, port in ports:
+    problems: list[str] = []
+    for service, address, port in ports:
+        try:
             one = _bound(service, address, port, share)
-            if one is not None:
-                found.setdefault(service, []).append(one)
-    except ConfigError:
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        if one is not None:
+            found.setdefault(service, []).append(one)
+    if problems:
         close(found)
-        raise
+        raise ConfigError(problems)
     return found
 
 
