@@ -63,7 +63,7 @@ class Queue:
     )
     batch: int = setting(64, "Messages that are taken up together.", es="Mensajes que se toman juntos.")
     active: int = setting(
-        2000,
+        10_000,
         "Recipients under way at the same time.",
         es="Destinatarios en curso a la vez.",
     )
@@ -74,8 +74,13 @@ class Queue:
     )
     per_destination: int = setting(
         5,
-        "Remote transactions under way at the same time to one destination.",
-        es="Transacciones remotas en curso a la vez hacia un mismo destino.",
+        "Remote transactions under way at the same time to one destination, at first.",
+        es="Transacciones remotas en curso a la vez hacia un mismo destino, al principio.",
+    )
+    per_destination_most: int = setting(
+        20,
+        "The same for a destination that takes all we send.",
+        es="Lo mismo para un destino que acepta todo lo que se le envía.",
     )
     chunk: int = setting(
         50,
@@ -108,6 +113,12 @@ class Queue:
         for name in ("batch", "active", "transactions", "per_destination", "chunk", "scan_seconds", "poison"):
             if getattr(self, name) < 1:
                 yield Problem(name, "must be at least 1", "debe ser al menos 1")
+        if self.per_destination_most < self.per_destination:
+            yield Problem(
+                "per_destination_most",
+                "must not be less than per_destination",
+                "no debe ser menor que per_destination",
+            )
         if self.lifetime < 86400:
             yield Problem(
                 "lifetime",

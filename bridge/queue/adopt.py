@@ -19,6 +19,7 @@ from bridge.model.outcome import Delivered, Outcome
 from bridge.queue import plan as planning
 from bridge.queue import story
 from bridge.queue.plan import Plan, Resolve, Timing
+from bridge.queue.scheduler import Way
 from bridge.route.resolver import Kind
 from bridge.store.queuedb import QueueDb
 from bridge.store.queuetables import FAILED, FINISHED, LEASED, OPEN, PENDING, QUARANTINED, UNROUTED, Change, New, Row
@@ -26,6 +27,7 @@ from bridge.store.spool import Damaged, Spool, Spooled
 from bridge.watch.trace import Journal
 
 Deliver = Callable[[Sequence[Job]], Mapping[int, Outcome]]
+Space = Callable[[Way], int]
 _log = logging.getLogger(__name__)
 
 
@@ -62,9 +64,9 @@ class Adopter:
         self._boot, self._deliver = boot, deliver
         self.ids: Iterator[int] = itertools.count(first_id)
 
-    def take_up(self, ids: Sequence[str], again: Iterable[str], *, lease: bool, direct: bool) -> Taken:
-        """Adopt these messages. `again`: those of them that an earlier process may have delivered; `lease`: the rows
-        go at once to the caller, who has room; `direct`: local delivery may go on now."""
+    def take_up(self, ids: Sequence[str], again: Iterable[str], *, space: Space, direct: bool) -> Taken:
+        """Adopt these messages. `again`: those of them that an earlier process may have delivered; `space`: how
+        many rows of a way the caller takes at once, leased; `direct`: local delivery may go on now."""
         taken = Taken()
         plans = self._plans(ids, set(again), taken)
         nothing, taken.gone = taken.gone, []
@@ -82,7 +84,7 @@ class Adopter:
                 adopted.append((one, planning.new(one, made, self._timing)))
             else:
                 done.append(one.id)
-        self._commit(done, adopted, lease, taken)
+        self._commit(done, adopted, space, taken)
         for queue_id in taken.gone:
             self.remove(queue_id)
         taken.gone += nothing
@@ -164,13 +166,13 @@ class Adopter:
             enhanced=made.enhanced, reply=made.reply, place=made.place,
         )
 
-    def _commit(self, done: list[str], adopted: list[tuple[Plan, New]], lease: bool, taken: Taken) -> None:
+    def _commit(self, done: list[str], adopted: list[tuple[Plan, New]], space: Space, taken: Taken) -> None:
         now = self._clock.now()
         finished = self._queue.finish_new(done, now) if done else None
         known: dict[str, int] = {}
         if adopted:
-            if lease:
-                adopted = [(one, made._replace(rows=_leased(made.rows, now))) for one, made in adopted]
+            left: dict[Way, int] = {}
+            adopted = [(one, made._replace(rows=_leased(made.rows, now, space, left))) for one, made in adopted]
             until = now + self._timing.settings.transport_seconds
             known = self._queue.adopt([made for _, made in adopted], self._boot, until).result()
         if finished is not None:
@@ -188,9 +190,15 @@ class Adopter:
                 taken.failed |= any(row.state == FAILED for row in made.rows)
 
 
-def _leased(rows: Sequence[Row], now: float) -> tuple[Row, ...]:
-    """The rows with those that can be delivered now as taken."""
-    return tuple(
-        row._replace(state=LEASED) if row.state == PENDING and row.next_try <= now and row.kind != UNROUTED else row
-        for row in rows
-    )
+def _leased(rows: Sequence[Row], now: float, space: Space, left: dict[Way, int]) -> tuple[Row, ...]:
+    """The rows, with those as taken that can be delivered now and that there is room for; `left` keeps count."""
+    made: list[Row] = []
+    for row in rows:
+        if row.state == PENDING and row.next_try <= now and row.kind != UNROUTED:
+            way = (row.kind, row.nexthop)
+            room = left[way] if way in left else space(way)
+            left[way] = room - 1
+            if room > 0:
+                row = row._replace(state=LEASED)
+        made.append(row)
+    return tuple(made)

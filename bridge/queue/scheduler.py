@@ -1,6 +1,6 @@
 """Who may go now: windows per destination and for all, rest for destinations in trouble, halts by command.
 
-Promises: a slow or dead destination holds at most `per_destination` transactions and never the others (sec-O08);
+Promises: a slow or dead destination holds its few transactions and never those of the others (sec-O08);
 destinations take turns; piles that rest or are halted are passed over; a rest ends by itself.
 Pure bookkeeping in memory: times and numbers are passed in, the rows are the queue database's.
 """
@@ -28,12 +28,14 @@ HALTS = ("local", "outgoing", "lists", "all")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much at once: recipients in all, transactions in all and to one destination, recipients in each."""
+    """How much at once: recipients in all, transactions in all, to one destination (at first; when all goes well),
+    recipients in each."""
 
-    active: int = 2000
+    active: int = 10_000
     transactions: int = 100
     per_destination: int = 5
     chunk: int = 50
+    per_destination_most: int = 20
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Window:
     _held: dict[Way, int] = field(default_factory=dict)         # of these recipients: which way
     _ways: dict[Way, int] = field(default_factory=dict)         # of these transactions: which way
     _rests: dict[Way, _Rest] = field(default_factory=dict)
+    _rooms: dict[Way, int] = field(default_factory=dict)        # transactions of ways that do well
 
     # recipients
 
@@ -75,7 +78,11 @@ class Window:
             self._held.pop(way, None)
 
     def _cap(self, way: Way) -> int:
-        return self._room(way) * self.limits.chunk if way[0] in _SLOW else self.limits.active
+        """What one way may have in hand: a tenth of everything; in trouble, what its one transaction takes."""
+        if way[0] not in _SLOW:
+            return self.limits.active
+        work = self._room(way) * self.limits.chunk
+        return work if way in self._rests else max(work, self.limits.active // 10)
 
     # transactions
 
@@ -98,10 +105,11 @@ class Window:
                 self._ways[way] = left
             else:
                 self._ways.pop(way, None)
+                self._rooms.pop(way, None)
 
     def _room(self, way: Way) -> int:
-        """A destination that failed lately gets one transaction until it succeeds."""
-        return 1 if way in self._rests else self.limits.per_destination
+        """A destination that failed lately gets one transaction until it succeeds; one that does well gets more."""
+        return 1 if way in self._rests else self._rooms.get(way, self.limits.per_destination)
 
     # trouble
 
@@ -118,12 +126,16 @@ class Window:
             rest = self._rests.setdefault(way, _Rest())
             if now >= rest.until:       # the transactions that failed together count once
                 rest.failures += 1
+                self._rooms.pop(way, None)
                 rest.until = now + min(REST_FIRST * 2 ** min(rest.failures - 1, 10), REST_LONGEST)
 
     def fine(self, way: Way) -> None:
-        """Something got through: full speed."""
+        """Something got through: full speed, and if all places are taken, one more."""
         if self._rests:
             self._rests.pop(way, None)
+        room = self._rooms.get(way, self.limits.per_destination)
+        if way[0] == Kind.REMOTE.value and room < self.limits.per_destination_most and self._ways.get(way, 0) >= room:
+            self._rooms[way] = room + 1
 
     def wake(self) -> None:
         """An administrator wants everything tried now: no rests."""

@@ -42,6 +42,29 @@ class _Load:
     rows: list[Row]
 
 
+class _Ready:
+    """Loads that wait for a transaction of their way: personal before bulk."""
+
+    __slots__ = ("_bulk", "_personal")
+
+    def __init__(self) -> None:
+        self._personal: deque[_Load] = deque()
+        self._bulk: deque[_Load] = deque()
+
+    def add(self, load: _Load) -> None:
+        (self._bulk if load.rows[0].priority else self._personal).append(load)
+
+    def pop(self) -> _Load:
+        return (self._personal or self._bulk).popleft()
+
+    def __bool__(self) -> bool:
+        return bool(self._personal or self._bulk)
+
+    def __iter__(self) -> Iterator[_Load]:
+        yield from self._personal
+        yield from self._bulk
+
+
 class Sending:
     """The deliveries under way. `finished(ids)`: these messages have no recipient left; `ended()`: there is room."""
 
@@ -64,7 +87,7 @@ class Sending:
         self._journal, self._clock, self._settings = journal, clock, settings
         self._backoff, self._watch = backoff, watch
         self._finished, self._survived, self._ended = finished, survived, ended
-        self._ready: dict[Way, deque[_Load]] = {}
+        self._ready: dict[Way, _Ready] = {}
         self._outbox: list[tuple[QueueDb, list[Change], asyncio.Future[None]]] = []
         self._storing = False
         self._running: set[asyncio.Task[None]] = set()
@@ -84,7 +107,9 @@ class Sending:
                 continue
             self._window.take(way, len(some))
             self._hand.grab(row.message for row in some)
-            self._ready.setdefault(way, deque()).extend(self._loads(queue, way, some, spooled))
+            ready = self._ready.setdefault(way, _Ready())
+            for load in self._loads(queue, way, some, spooled):
+                ready.add(load)
             self._start(way)
         self._give_back(queue, back)
 
@@ -103,7 +128,7 @@ class Sending:
         ready = self._ready.get(way)
         while ready and self._window.may_start(way):
             self._window.start(way)
-            self._track(self._deliver(way, ready.popleft()))
+            self._track(self._deliver(way, ready.pop()))
         if not ready:
             self._ready.pop(way, None)
 
@@ -216,7 +241,7 @@ class Sending:
                     if not stored.done():
                         stored.set_result(None)
                 if finished:
-                    await self._finished(finished)
+                    self._track(self._finished(finished))
         finally:
             self._storing = False
 

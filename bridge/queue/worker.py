@@ -26,7 +26,7 @@ from bridge.queue.backoff import Backoff, JumpWatch
 from bridge.queue.care import Care
 from bridge.queue.hand import Hand
 from bridge.queue.plan import Resolve, Timing
-from bridge.queue.scheduler import Limits, Window
+from bridge.queue.scheduler import Limits, Way, Window
 from bridge.queue.sending import Sending
 from bridge.route.resolver import Kind
 from bridge.store.inflight import Inflight
@@ -85,7 +85,12 @@ class Mover:
         self.watch = JumpWatch(parts.clock)
         self.clock = Clock(self.watch.now, parts.clock.monotonic)
         self.boot = uuid.uuid4().hex
-        self.window = Window(Limits(settings.active, settings.transactions, settings.per_destination, settings.chunk))
+        self.window = Window(
+            Limits(
+                settings.active, settings.transactions, settings.per_destination, settings.chunk,
+                settings.per_destination_most,
+            )
+        )
         self.hand = Hand(parts.inflight)
         backoff = parts.backoff or Backoff(settings.retry_first, settings.retry_longest)
         self.timing = Timing(settings, backoff)
@@ -223,11 +228,10 @@ class Mover:
         adopter, queue = self.adopter, self.queue
         assert adopter is not None
         again = self.again.intersection(ids)
-        room = self.window.recipients < self.settings.active
         direct = not self.window.is_halted((Kind.MAILBOX.value, ""))
         self.hand.grab(ids)
         try:
-            taken = await self._thread(lambda: adopter.take_up(ids, again, lease=room, direct=direct))
+            taken = await self._thread(lambda: adopter.take_up(ids, again, space=self._space, direct=direct))
         except BaseException as error:
             self.again.update(ids)     # some may have been delivered
             self._apart.update(() if isinstance(error, StoreError) else ids)
@@ -239,6 +243,10 @@ class Mover:
         self._apart.difference_update(ids)
         self._took(queue, taken)
         await self._survived((*taken.gone, *taken.dead))
+
+    def _space(self, way: Way) -> int:
+        """An estimate, asked for in a thread; `launch` decides."""
+        return self.window.space(way, self.clock.monotonic())
 
     def _offer_again(self, ids: Iterable[str]) -> None:
         self.known.difference_update(ids)

@@ -39,7 +39,7 @@ async def served(world):
 async def waiting(world, number):
     def tried():
         rows = world.rows()
-        return len(rows) == number and all(row.attempts and row.state == 0 for row in rows)
+        return len(rows) == number and all(row.code and row.state == 0 for row in rows)
 
     await world.until(tried)
 

@@ -25,6 +25,25 @@ def test_transactions_per_destination_and_in_all():
     assert made.may_start(("remote", "third.example"))
 
 
+def test_a_destination_that_does_well_gets_more():
+    made = window(transactions=50, per_destination_most=4)
+    for _ in range(10):
+        while made.may_start(FAR):
+            made.start(FAR)
+        made.fine(FAR)
+    assert made.transactions == 4
+    made.trouble(FAR, "host", 0)
+    for _ in range(3):
+        made.end(FAR)
+    assert not made.may_start(FAR)
+    made.end(FAR)
+    assert made.may_start(FAR)
+    made.start(FAR)
+    made.fine(FAR)
+    made.start(FAR)
+    assert not made.may_start(FAR)
+
+
 def test_recipients_in_hand():
     made = window()
     assert made.space(FAR, 0) == 20

@@ -127,7 +127,7 @@ def test_transport_that_raises_or_is_missing(world):
 
     world.remote.answer = broken
     world.put("a@far.example", "list@here.example")
-    run(world, lambda mover: len(rows(world)) == 2 and all(row.attempts for row in rows(world)))
+    run(world, lambda mover: len(rows(world)) == 2 and all(row.code for row in rows(world)))
     assert {row.enhanced for row in rows(world)} == {"4.3.0", "4.3.5"}
     assert {row.state for row in rows(world)} == {PENDING}
 
@@ -249,7 +249,8 @@ def test_destination_in_trouble_rests(world):
 
 def test_personal_mail_before_bulk(world):
     world.transports[Kind.REMOTE] = world.fake(delay=0.01)
-    world.settings = type(world.settings)(scan_seconds=0.2, per_destination=1, chunk=1, batch=100)
+    one = {"per_destination": 1, "per_destination_most": 1, "chunk": 1}
+    world.settings = type(world.settings)(scan_seconds=0.2, batch=100, **one)
     world.put(*(f"l{number}@far.example" for number in range(20)), priority=1)
     world.put("ann@far.example")
     run(world, drained(world))
@@ -417,7 +418,7 @@ def test_clock_jumps(world):
 
     async def go():
         async with world.running() as mover:
-            await world.until(lambda: len(rows(world)) == 200 and all(row.attempts for row in rows(world)))
+            await world.until(lambda: len(rows(world)) == 200 and all(row.code for row in rows(world)))
             for jump in (10 * 86400, -10 * 86400, 40 * 365 * 86400):
                 before = {row.id: row.next_try - world.clock.now() for row in rows(world)}
                 world.jump += jump
