@@ -53,6 +53,7 @@ class Ledger:
     largest: int = 60_000
     accepted: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
+    to: dict[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)    # permanent replies: to our own trouble there may be none
     soft: list[str] = field(default_factory=list)       # temporary ones
     pause: float = 0.0
@@ -93,6 +94,7 @@ class Ledger:
         to = rng.choice(self.recipients)
         size = rng.choice((200, 2000, 8000, self.largest))
         self.tried.add(ident)
+        self.to[ident] = to
         client.ehlo_or_helo_if_needed()
         for code, text in (client.mail("load@client.example.org"), client.rcpt(to)):
             if code >= 400:

@@ -89,6 +89,16 @@ def _full_is_nothing() -> None:
         setattr(files, name, careless)
 
 
+def _our_fault_is_final() -> None:
+    """Trouble with our disk is answered 554."""
+    from bridge.intake import replies, transfer
+    from bridge.model.reply import Reply
+    from bridge.queue import enter
+
+    final = Reply(554, "5.3.0", "out of order, for good")
+    replies.OURS = enter.DEGRADED = enter.NO_ROOM = transfer.NO_ROOM = final  # type: ignore[misc]
+
+
 def _never_rebuilt() -> None:
     """The queue database is believed, whatever became of it."""
     from bridge.store import queuedb
@@ -154,6 +164,7 @@ _MUTANTS = {
     "keys-by-chance": _keys_by_chance,
     "full-is-final": _full_is_final,
     "full-is-nothing": _full_is_nothing,
+    "our-fault-is-final": _our_fault_is_final,
     "never-rebuilt": _never_rebuilt,
     "poison": _poison,
     "nobody-blamed": _nobody_blamed,
