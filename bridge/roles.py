@@ -21,6 +21,7 @@ import uvloop
 from bridge import mailroom, site
 from bridge.app import House
 from bridge.config.schema import Settings
+from bridge.intake.fetch.idle import Watchers
 from bridge.intake.fetch.timetable import Timetable
 from bridge.intake.listener import SmtpServer
 from bridge.intake.session import Service
@@ -181,7 +182,7 @@ async def collector(house: House, sockets: Sockets, stop: Stop) -> None:
         house.settings.fetch, house.fetch_accounts, house.poller.poll, halt=house.poller.stop
     )
     await loop.run_in_executor(None, timetable.start)
-    await stop.wait()
+    await Watchers(timetable.planned, timetable.wake).run(stop.now)
     await loop.run_in_executor(None, timetable.stop)
 
 
