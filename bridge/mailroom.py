@@ -77,7 +77,9 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     for one in (control, own):
         await one.start()
     dropped = asyncio.ensure_future(_drop_intake(house).run(stop))
-    await stop.wait()
+    told = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()      # a mover that ends by itself takes its process along, which is started again
     for one in (control, own):
         await one.close()
     mover.stop()

@@ -35,11 +35,16 @@ class TraceLog:
         files.write(self._descriptor, line, _APPEND)
 
     def _open(self, now: float) -> None:
-        if self._descriptor >= 0 and self._owner == os.getpid():
-            os.close(self._descriptor)
+        """Point the descriptor to today's file. Its number stays, so another thread's write lands in one day or the
+        other, never in a stranger's file."""
         day = int(now // _DAY)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._descriptor = files.open_append(self._folder / name_of(day), _APPEND, mode=0o660)
+        opened = files.open_append(self._folder / name_of(day), _APPEND, mode=0o660)
+        if self._descriptor >= 0 and self._owner == os.getpid():
+            os.dup2(opened, self._descriptor, inheritable=False)
+            os.close(opened)
+        else:
+            self._descriptor = opened
         self._until, self._owner = (day + 1) * _DAY, os.getpid()
 
     def close(self) -> None:
