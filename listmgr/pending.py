@@ -28,6 +28,7 @@ class Action(Enum):
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
     HELD = "held"  # decide about a held post
+    LOGIN = "login"  # open the pages of an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def ask(
     *,
     origin: str,
     now: float,
-    days: int,
+    days: float,
     random: Callable[[int], bytes],
 ) -> str:
     """A new token."""

@@ -45,6 +45,8 @@ class Wish:
     language: str = ""
     parent: str = ""
     proven: bool = False
+    invited: bool = False  # by the owners, with their words in `text`
+    text: str = ""
 
 
 def ask_to_join(office: Office, which: MailingList, wish: Wish) -> Result:
@@ -59,7 +61,7 @@ def ask_to_join(office: Office, which: MailingList, wish: Wish) -> Result:
             return Result.MEMBER
         return _token(connection, office, which, wish, Action.SUBSCRIBE)
 
-    return _ask(office, which, wish, office.core.write_now(unit), "confirm")
+    return _ask(office, which, wish, office.core.write_now(unit), "invite" if wish.invited else "confirm")
 
 
 def ask_to_leave(office: Office, which: MailingList, wish: Wish) -> Result:
@@ -94,7 +96,7 @@ def _ask(office: Office, which: MailingList, wish: Wish, token: Result | str, te
         return token
     values = {
         "address": wish.address, "token": token, "url": office.links.confirm(which, token),
-        "days": office.settings.confirm_days,
+        "days": office.settings.confirm_days, "text": wish.text,
     }  # fmt: skip
     office.notices.send(which, Notice(
         template, (_reached(office, which, wish.address),), wish.language or which.options.preferred_language,
@@ -111,7 +113,7 @@ def confirm(office: Office, which: MailingList, token: str, *, parent: str = "")
         found = pending.look(connection, which, token, now=now)
         if found is not None and found.action is Action.SUBSCRIBE and roster.banned(connection, which, found.key):
             return Result.REFUSED, found
-    if found is None or found.action is Action.HELD:
+    if found is None or found.action not in (Action.SUBSCRIBE, Action.UNSUBSCRIBE):
         return Result.BAD_TOKEN, None
     cause = sha256(token.encode()).hexdigest()[:32]
     address, joins = found.data["address"], found.action is Action.SUBSCRIBE

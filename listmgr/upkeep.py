@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, insert, select
 
-from listmgr import answers, holding, pending, registry, roster, tables
+from listmgr import answers, holding, pending, registry, roster, sessions, tables
 from listmgr.addresses import Verb
 from listmgr.holding import Held
 from listmgr.moderation import Decision, decide
@@ -23,8 +23,6 @@ from listmgr.rules import explain
 
 DAY = 86400
 MOST_SHOWN = 50  # held posts named in a summary
-SESSION_IDLE = 30 * 60
-SESSION_LONGEST = 12 * 3600
 
 
 def daily(office: Office) -> int:
@@ -33,20 +31,12 @@ def daily(office: Office) -> int:
 
     def unit(connection: Connection) -> int:
         gone = pending.expire(connection, now=now) + answers.expire(connection, now=now)
-        return gone + _sessions(connection, now)
+        return gone + sessions.expire(connection, now=now)
 
     gone = office.core.write_now(unit) + _old_posts(office, now)
     _once(office, "summaries", time.strftime("%Y-%m-%d", time.gmtime(now)), lambda day: _summaries(office, day))
     _once(office, "reminders", time.strftime("%Y-%m", time.gmtime(now)), lambda month: _remind(office, month))
     return gone
-
-
-def _sessions(connection: Connection, now: float) -> int:
-    column = tables.session.c
-    old = (column.used_at < now - SESSION_IDLE) | (column.created_at < now - SESSION_LONGEST)
-    dead = select(column.hash).where(old)
-    connection.execute(delete(tables.grant).where(tables.grant.c.session.in_(dead)))
-    return connection.execute(delete(tables.session).where(old)).rowcount
 
 
 def _old_posts(office: Office, now: float) -> int:

@@ -153,10 +153,18 @@ def list_members(words: list[str]) -> None:
     arg.add_argument("-p", "--preserve", action="store_true", help=tr("upper case kept", "conservar mayúsculas"))
     arg.add_argument("-n", "--nomail", nargs="?", const="", default=None, metavar="WHY",
                      help=tr("those without delivery", "quienes no reciben"))  # fmt: skip
+    arg.add_argument("-d", "--digest", nargs="?", const="", default=None, metavar="KIND",
+                     help=tr("those who get digests", "quienes reciben resúmenes"))  # fmt: skip
+    arg.add_argument("-m", "--moderated", action="store_true", help=tr("moderated ones", "los moderados"))
+    arg.add_argument("-M", "--non-moderated", action="store_true", help=tr("those who aren't", "los no moderados"))
+    arg.add_argument("-i", "--invalid", action="store_true", help=tr("invalid addresses", "direcciones no válidas"))
+    arg.add_argument("-u", "--unicode", action="store_true", help=argparse.SUPPRESS)
     arg.add_argument("name", metavar="LIST", nargs="?", default="")
     given = arg.parse_args(words)
-    if not given.name and given.nomail:  # `-n LIST`: the option took the name
-        given.name, given.nomail = given.nomail, ""
+    for option in ("nomail", "digest"):  # `-n LIST`: the option took the name
+        if not given.name and getattr(given, option):
+            given.name = getattr(given, option)
+            setattr(given, option, "")
     if not given.name:
         arg.error(tr("name the list", "indique la lista"))
     from listmgr.commands import members as work
@@ -164,8 +172,11 @@ def list_members(words: list[str]) -> None:
     _finish(
         given.config,
         lambda desk, house: work.list_members(
-            desk, given.name, fullnames=given.fullnames, preserve=given.preserve, regular=given.regular,
-            nomail=given.nomail, output=given.output,
+            desk, given.name,
+            work.Shown(
+                given.fullnames, given.preserve, given.regular, given.digest is not None, given.nomail,
+                given.moderated if given.moderated or given.non_moderated else None, given.invalid, given.output,
+            ),
         ),
     )  # fmt: skip
 

@@ -5,21 +5,18 @@ that 10,000 of them neither take minutes nor hold up others. Fails by: Stop.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection
-
 from bridge.model.address import fold
-from bridge.store.tables import note
-from bridge.wire.addresses import lenient
-from listmgr import registry, roster, subscriptions
+from listmgr import enrolment, registry, roster
+from listmgr.addresses import valid
 from listmgr.commands.desk import Desk, Stop
+from listmgr.enrolment import How, Outcome
 from listmgr.registry import MailingList
-from listmgr.roster import Member, Refusal, Why
+from listmgr.roster import Member
 
-GROUP = 500  # members added in one transaction
-REASONS = ("byadmin", "byuser", "bybounce", "enabled")
+REASONS = ("byadmin", "byuser", "bybounce", "unknown", "enabled")
 
 
 @dataclass(slots=True)
@@ -91,99 +88,70 @@ def _set(asked: Addition, name: str, value: str) -> None:
 def add_members(desk: Desk, asked: Addition) -> int:
     """Add (or with `invite`, ask) everybody in the file."""
     which = desk.find(asked.name)
-    people = [_person(line) for line in desk.lines(asked.file)]
-    if asked.invite:
-        return _invite(desk, which, people)
-    added: list[str] = []
-    for first in range(0, len(people), GROUP):
-        added += _group(desk, which, people[first : first + GROUP], asked.nomail)
-    welcome = which.options.send_welcome_msg if asked.welcome is None else asked.welcome
-    notify = which.options.admin_notify_mchanges if asked.notify is None else asked.notify
-    language, stamp = which.options.preferred_language, int(desk.office.clock.now())
-    for address in added if welcome or notify else ():
-        cause = f"add:{fold(address)}:{stamp}"
-        if welcome:
-            subscriptions.tell_member(desk.office, which, address, joined=True, language=language, cause=cause)
-        if notify:
-            subscriptions.tell_owners(desk.office, which, address, joined=True, cause=cause)
+    people = [enrolment.person(line) for line in desk.lines(asked.file)]
+    how = How(
+        desk.actor,
+        welcome=which.options.send_welcome_msg if asked.welcome is None else asked.welcome,
+        notify=which.options.admin_notify_mchanges if asked.notify is None else asked.notify,
+        nomail=asked.nomail,
+    )
+    work = enrolment.invite if asked.invite else enrolment.add
+    for address, outcome in work(desk.office, which, people, how):
+        english, spanish = _SAID[outcome]
+        desk.say(f"{english}: {address}", f"{spanish}: {address}")
     return 0
 
 
-def _group(desk: Desk, which: MailingList, people: Sequence[tuple[str, str]], nomail: bool) -> list[str]:
-    now, said, added = desk.office.clock.now(), list[str](), list[str]()
-
-    def unit(connection: Connection) -> None:
-        for address, name in people:
-            try:
-                roster.add(connection, which, address, name=name, delivery="byadmin" if nomail else "enabled", now=now)
-            except Refusal as refusal:
-                said.append(_refused(desk, refusal))
-            else:
-                said.append(desk.tr(f"Subscribed: {address}", f"Suscrito: {address}"))
-                added.append(address)
-        if added:
-            note(connection, now, desk.actor, "list.members.add", which.posting, str(len(added)))
-
-    desk.office.core.write_now(unit)
-    for line in said:
-        print(line, file=desk.stdout)
-    return added
+_SAID = {
+    Outcome.ADDED: ("Subscribed", "Suscrito"),
+    Outcome.INVITED: ("Invited", "Invitado"),
+    Outcome.MEMBER: ("Already a member", "Ya es miembro"),
+    Outcome.BANNED: ("Banned address", "Dirección vetada"),
+    Outcome.INVALID: ("Bad/Invalid email address", "Dirección no válida"),
+    Outcome.RECENT: ("Was asked lately", "Se le preguntó hace poco"),
+}
 
 
-def _refused(desk: Desk, refusal: Refusal) -> str:
-    address = refusal.address
-    if refusal.why is Why.MEMBER:
-        return desk.tr(f"Already a member: {address}", f"Ya es miembro: {address}")
-    if refusal.why is Why.BANNED:
-        return desk.tr(f"Banned address: {address}", f"Dirección vetada: {address}")
-    return desk.tr(f"Bad/Invalid email address: {address}", f"Dirección no válida: {address}")
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What `list_members` was asked (L08). `nomail`: only those without delivery, "" for any reason, else one of
+    `REASONS`; `moderated`: only those whose posts are (or are not) moderated."""
+
+    fullnames: bool = False
+    preserve: bool = False
+    regular: bool = False
+    digest: bool = False
+    nomail: str | None = None
+    moderated: bool | None = None
+    invalid: bool = False
+    output: str = ""
 
 
-def _invite(desk: Desk, which: MailingList, people: Iterable[tuple[str, str]]) -> int:
-    for address, name in people:
-        wish = subscriptions.Wish(address, origin=f"invite:{int(desk.office.clock.now())}", name=name, proven=True)
-        result = subscriptions.ask_to_join(desk.office, which, wish)
-        if result is subscriptions.Result.ASKED:
-            desk.say(f"Invited: {address}", f"Invitado: {address}")
-        else:
-            desk.say(f"Not invited ({result.value}): {address}", f"No invitado ({result.value}): {address}")
-    return 0
-
-
-def _person(line: str) -> tuple[str, str]:
-    """`Name <address>` or an address."""
-    found = lenient(line.encode("utf-8", "replace"))
-    return (found[0].address, found[0].name) if len(found) == 1 else (line[:320], "")
-
-
-def list_members(
-    desk: Desk,
-    name: str,
-    *,
-    fullnames: bool = False,
-    preserve: bool = False,
-    regular: bool = False,
-    nomail: str | None = None,
-    output: str = "",
-) -> int:
-    """Members by address. `nomail`: only those without delivery, "" for any reason, else one of `REASONS`."""
+def list_members(desk: Desk, name: str, shown: Shown) -> int:
+    """Members by address."""
     which = desk.find(name)
-    if nomail and nomail not in REASONS:
-        raise Stop(f"-n {nomail}: {' '.join(REASONS)}", 2)
+    if shown.nomail and shown.nomail not in REASONS:
+        raise Stop(f"-n {shown.nomail}: {' '.join(REASONS)}", 2)
     with desk.office.core.read() as connection:
-        found = [one for one in roster.members(connection, which) if _listed(one, regular, nomail)]
+        found = [one for one in roster.members(connection, which) if _listed(one, shown)]
     lines = []
     for one in found:
-        address = one.address if preserve else one.key
-        lines.append(f"{one.name} <{address}>" if fullnames and one.name else address)
-    desk.write(output, lines)
+        address = one.address if shown.preserve else one.key
+        lines.append(f"{one.name} <{address}>" if shown.fullnames and one.name else address)
+    desk.write(shown.output, lines)
     return 0
 
 
-def _listed(member: Member, regular: bool, nomail: str | None) -> bool:
-    if nomail is not None:
-        return member.delivery == nomail if nomail else member.delivery != "enabled"
-    return member.delivery == "enabled" if regular else True
+def _listed(member: Member, shown: Shown) -> bool:
+    if shown.digest:
+        return False  # every member gets each post by itself
+    if shown.invalid:
+        return not valid(member.address)
+    if shown.moderated is not None and member.moderated is not shown.moderated:
+        return False
+    if shown.nomail is not None:
+        return member.delivery == shown.nomail if shown.nomail else member.delivery != "enabled"
+    return member.delivery == "enabled" if shown.regular else True
 
 
 def remove_members(
@@ -212,29 +180,14 @@ def remove_members(
 
 
 def _remove(desk: Desk, which: MailingList, people: Sequence[str], goodbye: bool, notify: bool, quiet: bool) -> int:
-    now, status = desk.office.clock.now(), 0
-    stamp, language = int(now), which.options.preferred_language
-    for first in range(0, len(people), GROUP):
-        group = people[first : first + GROUP]
-
-        def unit(connection: Connection, group: Sequence[str] = group) -> list[bool]:
-            gone = [roster.remove(connection, which, address) for address in group]
-            if any(gone):
-                note(connection, now, desk.actor, "list.members.remove", which.posting, str(sum(gone)))
-            return gone
-
-        for address, gone in zip(group, desk.office.core.write_now(unit), strict=True):
-            if not gone:
-                if not quiet:
-                    desk.say(f"No such member: {address}", f"No es miembro: {address}")
-                    status = 1
-                continue
+    status = 0
+    how = How(desk.actor, welcome=goodbye, notify=notify)
+    for address, outcome in enrolment.remove(desk.office, which, people, how):
+        if outcome is Outcome.REMOVED:
             desk.say(f"User `{address}' removed from list: {which.name}.", f"{address}: baja en {which.name}.")
-            cause = f"remove:{fold(address)}:{stamp}"
-            if goodbye:
-                subscriptions.tell_member(desk.office, which, address, joined=False, language=language, cause=cause)
-            if notify:
-                subscriptions.tell_owners(desk.office, which, address, joined=False, cause=cause)
+        elif not quiet:
+            desk.say(f"No such member: {address}", f"No es miembro: {address}")
+            status = 1
     return status
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from listmgr import roster
 from listmgr.commands.desk import Stop
-from listmgr.commands.members import add_members, arguments, find_member, list_members, remove_members
+from listmgr.commands.members import Shown, add_members, arguments, find_member, list_members, remove_members
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_list_members(house, desk, tmp_path) -> None:
 
     def said(**options: object) -> list[str]:
         at = desk()
-        assert list_members(at, "devel", **options) == 0
+        assert list_members(at, "devel", Shown(**options)) == 0
         return at.stdout.getvalue().splitlines()
 
     assert said() == ["ann@example.org", "bob@example.org"]
@@ -98,6 +98,8 @@ def test_list_members(house, desk, tmp_path) -> None:
     assert said(nomail="") == said(nomail="byuser") == ["ann@example.org"]
     assert said(nomail="bybounce") == []
     assert said(regular=True) == ["bob@example.org"]
+    assert said(digest=True) == said(invalid=True) == said(nomail="unknown") == said(moderated=True) == []
+    assert said(moderated=False) == ["ann@example.org", "bob@example.org"]
     assert said(output=str(tmp_path / "out")) == []
     assert (tmp_path / "out").read_text() == "ann@example.org\nbob@example.org\n"
     with pytest.raises(Stop):
