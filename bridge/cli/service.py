@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from bridge.cli.settings import parser, path_of, settings_of
 from bridge.cli.words import fail, say, tr
@@ -89,13 +90,49 @@ def status(arguments: list[str]) -> None:
         told = {}
     if told.get("supervisor") != pid:       # it has only begun to start
         told = {"supervisor": pid, "processes": []}
+    queue = _queue(settings)
     if given.json:
-        print(json.dumps(told))
+        print(json.dumps({**told, "queue": queue}))
         return
     say(f"Estafeta runs as process {pid}.", f"Estafeta está en marcha como proceso {pid}.")
     for one in told["processes"]:
         draining = tr(" (finishing)", " (terminando)") if one["draining"] else ""
         print(f"  {one['role']:10} {one['number']}  pid {one['pid']}{draining}")
+
+
+    _tell_queue(queue)
+
+
+def _queue(settings: Settings) -> dict[str, Any] | None:
+    """The queue's numbers, asked of the mover; None while it doesn't answer."""
+    from bridge.cli.queue import ask
+
+    try:
+        found = ask(f"{settings.paths.run}/control.sock", {"do": "counters"})[-1]
+    except (OSError, IndexError):
+        return None
+    return found if found.pop("ok") else None
+
+
+def _tell_queue(queue: dict[str, Any] | None) -> None:
+    if queue is None:
+        say("The queue doesn't answer just now.", "La cola no responde en este momento.")
+        return
+    say(
+        f"queue: {queue['messages']} messages ({queue['bytes']} bytes); recipients: {queue['waiting']} waiting, "
+        f"{queue['active']} active, {queue['held']} held",
+        f"cola: {queue['messages']} mensajes ({queue['bytes']} bytes); destinatarios: {queue['waiting']} en espera, "
+        f"{queue['active']} en curso, {queue['held']} retenidos",
+    )
+    if queue["oldest"]:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(queue["oldest"]))
+        say(f"  the oldest came at {when}", f"  el más antiguo llegó el {when}")
+    if queue["quarantined"]:
+        number = queue["quarantined"]
+        say(f"  {number} set aside: see spool/quarantine", f"  {number} apartados: vea spool/quarantine")
+    if queue.get("halted"):
+        names = ", ".join(queue["halted"])
+        say(f"  stopped by `estafeta queue pause`: {names}", f"  parado con `estafeta queue pause`: {names}")
 
 
 def check(arguments: list[str]) -> None:
