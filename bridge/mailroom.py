@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from bridge.app import House
@@ -38,6 +39,7 @@ from listmgr import upkeep
 log = logging.getLogger("estafeta.mailroom")
 
 _HOUSEKEEPING = 3600.0
+_GATHER = 0.3           # seconds in which hints gather: adopting ten mails of a folder costs little more than one
 _DESCRIBE = 200         # messages that are described before somebody else's folder is looked at
 
 
@@ -159,6 +161,8 @@ async def work(house: House, stop: asyncio.Event) -> None:
             woken.clear()
             if not more:
                 await _either(woken, stop, 5.0)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _GATHER)
         for one in (waiting, archive):
             loop.remove_reader(one.fileno())
             one.close()
