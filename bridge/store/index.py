@@ -236,6 +236,7 @@ class Index:
             now = os.stat(self.path, follow_symlinks=False)
             self._identity = (now.st_dev, now.st_ino)
             self.generation += 1
+            OPEN.after()
 
     def _make(self) -> None:
         """A new index. Left-overs of an old one must go first: SQLite would play an old -wal into the new file."""
