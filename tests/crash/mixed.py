@@ -108,8 +108,8 @@ class Imap(threading.Thread):
             client._simple_command("MOVE", one, "Movidos")
         elif self._number % 3 == 1:
             self.kept.discard(ident)  # from here on it may be there or not
-            client.store(one, "+FLAGS", "(\\Deleted)")
-            if client.expunge()[0] == "OK":
+            said, told = client.store(one, "+FLAGS", "(\\Deleted)")
+            if said == "OK" and told[0] and client.expunge()[0] == "OK":
                 self.gone.add(ident)
 
     def _folders(self, client: imaplib.IMAP4) -> None:
@@ -153,7 +153,8 @@ class Oddities(threading.Thread):
             (data / "instance.json").write_text(json.dumps({**known, "version": "0"}))
         if "spool.quarantine" in wanted:
             (self._lab.spool / "q" / "00").mkdir(parents=True, exist_ok=True)
-            (self._lab.spool / "q" / "00" / "0000000000000000").write_bytes(b"nothing that anybody has accepted")
+            name = f"{random.getrandbits(40):016d}"  # each time another one
+            (self._lab.spool / "q" / "00" / name).write_bytes(b"nothing that anybody has accepted")
         if "queuedb.aside" in wanted and (data / "db" / "queue.db").exists():
             (data / "db" / "queue.db-wal").unlink(missing_ok=True)
             (data / "db" / "queue.db").write_bytes(b"no database" * 1000)

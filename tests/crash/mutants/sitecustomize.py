@@ -99,6 +99,13 @@ def _our_fault_is_final() -> None:
     replies.OURS = enter.DEGRADED = enter.NO_ROOM = transfer.NO_ROOM = final  # type: ignore[misc]
 
 
+def _bodies_in_memory() -> None:
+    """A draft waits in memory, whatever its size."""
+    from bridge.store import spool
+
+    spool.SMALL = 1 << 40
+
+
 def _never_rebuilt() -> None:
     """The queue database is believed, whatever became of it."""
     from bridge.store import queuedb
@@ -165,6 +172,7 @@ _MUTANTS = {
     "full-is-final": _full_is_final,
     "full-is-nothing": _full_is_nothing,
     "our-fault-is-final": _our_fault_is_final,
+    "bodies-in-memory": _bodies_in_memory,
     "never-rebuilt": _never_rebuilt,
     "poison": _poison,
     "nobody-blamed": _nobody_blamed,
