@@ -9,6 +9,7 @@ import imaplib
 import json
 import os
 import poplib
+import random
 import signal
 import smtplib
 import socket
@@ -33,16 +34,15 @@ def until(true: Callable[[], object], seconds: float = 20.0, what: str = "") -> 
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on just now."""
-    held = []
-    for _ in range(count):
-        one = socket.socket()
-        one.bind(("127.0.0.1", 0))
-        held.append(one)
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
+    """Ports that nobody has just now, below those that the kernel gives to whoever connects somewhere."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            if port not in found:
+                found.append(port)
+    return found
 
 
 @dataclass
