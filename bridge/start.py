@@ -18,6 +18,7 @@ from bridge.config.load import load
 from bridge.config.schema import Settings
 from bridge.model.errors import ConfigError, StoreError
 from bridge.rights import Rights, rights_of
+from bridge.store import filesystem
 from bridge.supervisor import Supervisor
 from bridge.watch import log as logs
 
@@ -28,6 +29,7 @@ def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root
     """Start everything; returns the exit status when it has ended."""
     logs.start(settings.log.level, settings.log.file)
     _look_at_root(settings, allow_root or (trial and _here_alone(settings)))
+    _look_at_disks(settings)
     who = rights_of(settings)
     os.umask(who.umask)
     claimed = claim(Path(settings.paths.data))
@@ -59,6 +61,13 @@ def _look_at_root(settings: Settings, allow_root: bool) -> None:
         log.warning("all processes keep root's rights: whoever breaks into one has the machine; set server.user")
     elif os.getuid() and settings.server.smtp_user:
         log.warning("server.smtp_user has no effect: only root can start processes as another user")
+
+
+def _look_at_disks(settings: Settings) -> None:
+    """Warn of file systems that break promises (sec-X14)."""
+    for folder in sorted({settings.paths.data, settings.paths.spool, settings.paths.databases}):
+        if danger := filesystem.danger(Path(folder)):
+            log.warning("%s", danger)
 
 
 def _here_alone(settings: Settings) -> bool:

@@ -21,6 +21,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -319,7 +320,8 @@ class Supervisor:
             if other is not slot:
                 ports.close(other.sockets)
         if slot.role.nice:
-            os.nice(slot.role.nice)
+            with suppress(OSError):     # a sandbox may forbid it; the work is the same
+                os.nice(slot.role.nice)
         early = slot.role.early(self.settings)
         rights.become(slot.role.user(self.rights), self.rights.umask)
         rights.die_with(parent, signal.SIGKILL)
