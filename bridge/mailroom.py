@@ -35,6 +35,7 @@ from bridge.store.mail import MailError
 from bridge.store.notify import Listener
 from bridge.store.queuedb import QueueDb
 from listmgr import upkeep
+from listmgr.archive.keeper import Archiver
 
 log = logging.getLogger("estafeta.mailroom")
 
@@ -154,7 +155,7 @@ async def work(house: House, stop: asyncio.Event) -> None:
             indexer.note(waiting.receive())
             archive.receive()
             more = await loop.run_in_executor(threads, indexer.run)
-            more |= await loop.run_in_executor(threads, archiver.run_once) > 0
+            more |= await loop.run_in_executor(threads, _archive, archiver)
             if time.monotonic() - kept > _HOUSEKEEPING:
                 kept = time.monotonic()
                 await loop.run_in_executor(threads, _keep_house, house)
@@ -166,6 +167,15 @@ async def work(house: House, stop: asyncio.Event) -> None:
         for one in (waiting, archive):
             loop.remove_reader(one.fileno())
             one.close()
+
+
+def _archive(archiver: Archiver) -> bool:
+    """What waits for the archives; is there more? A disk in trouble keeps it waiting, and ends nobody."""
+    try:
+        return archiver.run_once() > 0
+    except (StoreError, OSError) as error:
+        log.warning("archives: %s", error)
+        return False
 
 
 async def _either(first: asyncio.Event, second: asyncio.Event, seconds: float) -> None:
@@ -180,7 +190,10 @@ def _keep_house(house: House) -> None:
         upkeep.daily(house.office)
     except (StoreError, Refused, OSError) as error:
         log.warning("upkeep of the lists: %s", error)  # the next call goes on
-    trace.expire(Path(house.settings.paths.trace), house.settings.log.trace_days, house.clock)
+    try:
+        trace.expire(Path(house.settings.paths.trace), house.settings.log.trace_days, house.clock)
+    except OSError as error:
+        log.warning("old journals stay for now: %s", error)
 
 
 class Indexer:

@@ -155,9 +155,6 @@ class Oddities(threading.Thread):
             (self._lab.spool / "q" / "00").mkdir(parents=True, exist_ok=True)
             name = f"{random.getrandbits(40):016d}"  # each time another one
             (self._lab.spool / "q" / "00" / name).write_bytes(b"nothing that anybody has accepted")
-        if "queuedb.aside" in wanted and (data / "db" / "queue.db").exists():
-            (data / "db" / "queue.db-wal").unlink(missing_ok=True)
-            (data / "db" / "queue.db").write_bytes(b"no database" * 1000)
 
 
 class Mixed:

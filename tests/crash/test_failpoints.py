@@ -30,6 +30,7 @@ ELSEWHERE = {  # what no running service comes by, and who walks it
     "listmgr.unhold": "tests/listmgr/test_holding.py",
     "mbox.": "tests/bridge/store/test_mboxfile.py",
     "migrate.": "tests/bridge/store/test_migrate.py",
+    "queuedb.aside": "tests/crash/test_rebuild.py",  # a database made anew may send twice (D-7 window 4)
 }
 
 
@@ -39,7 +40,7 @@ def points() -> list[str]:
         for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
-    return [name for name in registered() if not name.startswith("test")]
+    return [name for name in registered() if not name.startswith(("test", "queuedb.aside"))]
 
 
 def unknown(left: Iterable[str]) -> list[str]:
@@ -92,7 +93,7 @@ def trouble_walk(load: Mixed, plans: list[str], seconds: float) -> set[str]:
 def plans_of(names: list[str]) -> list[str]:
     """Batches. The databases by chance, because a mover that can't start reaches nothing else; what only a start does,
     each by itself; the spool apart, because after EIO it takes nothing for a minute."""
-    first = ["certificate.write", "instance.write", "queuedb.aside", "queuedb.generation"]
+    first = ["certificate.write", "instance.write", "queuedb.generation"]
     spool = [name for name in names if name.startswith("spool.")]
     often = ["queuedb.commit", "index.commit", "index.open"]
     rest = [name for name in names if name not in (*spool, *often, *first, "core.commit", "archive.commit")]

@@ -107,6 +107,35 @@ def test_the_queue_is_made_again_from_the_spool(tmp_path: Path, request: pytest.
     assert not ledger.refused
 
 
+@pytest.mark.parametrize("plan", ["queuedb.aside=kill@1", "queuedb.aside+=kill@1", "queuedb.aside=EIO@1"])
+def test_trouble_while_a_damaged_queue_is_set_aside(plan: str, tmp_path: Path) -> None:
+    """P12 for the one failpoint that the walk leaves out."""
+    with nursery() as home, Sink(refuse_first=5) as sink:
+        lab = Sprig(tmp_path, more=MORE.format(port=sink.port), nursery=home)
+        lab.add_user(*USERS)
+        ledger = Ledger(lab.ports["smtp"], [f"{USERS[0]}@{DOMAIN}", FAR], threads=2)
+        database = Path(str(lab.data)) / "db" / "queue.db"
+        try:
+            lab.start()
+            ledger.start()
+            time.sleep(0.5)
+            lab.kill()
+            wreck(database, random.Random(1))
+            lab.plan = plan
+            lab.start()
+            lab.wait_acted(plan.partition("@")[0])
+            lab.kill()
+            ledger.stop()
+            lab.plan = ""
+            lab.start()
+            found = drain(lab, [lab.maildir(USERS[0])], 25)
+        finally:
+            ledger.stop()
+            lab.kill()
+        assert not ledger.accepted - found.ids.keys() - {one for one, _ in sink.copies}
+        assert not ledger.refused
+
+
 def test_the_mutant_that_trusts_the_database_is_caught(tmp_path: Path) -> None:
     with nursery(mutant("never-rebuilt")) as home:
         _, missing, _ = run(tmp_path / "mutant", home, [(wreck, False)], patience=5)
