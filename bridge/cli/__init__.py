@@ -41,6 +41,7 @@ CLASSIC: dict[str, tuple[str, str]] = {
     "sendmail": ("sendmail", "sendmail"),
     "mailq": ("queue", "mailq"),
     "newaliases": ("aliases", "newaliases"),
+    "fetchmail": ("fetchmail", "fetchmail"),
     "newlist": ("lists", "newlist"),
     "rmlist": ("lists", "rmlist"),
     "list_lists": ("lists", "list_lists"),

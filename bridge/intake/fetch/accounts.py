@@ -38,7 +38,7 @@ AddressOf = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class RcFile:
     """An rc file and whose it is: `owner` is a local address, or "" for a file of the site."""
 
     path: Path
@@ -50,9 +50,9 @@ class _File:
 def accounts_of(settings: Fetch, address_of: AddressOf) -> tuple[list[FetchAccount], list[str]]:
     """(accounts, problems). `address_of` makes a full address of a local name."""
     found, problems = list(settings.account), []
-    sources = [_File(Path(name), "", address_of, settings.interval) for name in settings.rcfiles]
+    sources = [RcFile(Path(name), "", address_of, settings.interval) for name in settings.rcfiles]
     sources += [
-        _File(Path(name), address_of(owner), address_of, settings.interval)
+        RcFile(Path(name), address_of(owner), address_of, settings.interval)
         for owner, name in settings.user_rcfiles.items()
     ]
     for one in sources:
@@ -110,9 +110,13 @@ def _check_owner(path: Path, about: os.stat_result, owner: str) -> None:
         raise ConfigError([f"{path}: belongs to somebody else (uid {about.st_uid}); it must be the user's or root's"])
 
 
-def from_rc(file: _File) -> tuple[list[FetchAccount], list[str]]:
+def from_rc(file: RcFile) -> tuple[list[FetchAccount], list[str]]:
     """(accounts, problems) of one file. ConfigError if all of it is of no use."""
-    rc = read_rc(file.path, file.owner)
+    return of_rc(file, read_rc(file.path, file.owner))
+
+
+def of_rc(file: RcFile, rc: Rc) -> tuple[list[FetchAccount], list[str]]:
+    """(accounts, problems) of a file that has been read."""
     problems: list[str] = []
     found: list[FetchAccount] = []
     every = rc.settings.get("daemon")
@@ -139,7 +143,7 @@ def _comforts(rc: Rc) -> Iterator[str]:
             yield from (name for name in _COMFORT if getattr(user, name) != getattr(plain, name))
 
 
-def _account(file: _File, entry: Entry, user: User) -> FetchAccount:
+def _account(file: RcFile, entry: Entry, user: User) -> FetchAccount:
     _check_done(entry, user)
     if not user.name:
         raise ValueError(f'{entry.name}: which user? Add: user "NAME"')
@@ -188,7 +192,7 @@ def _check_done(entry: Entry, user: User) -> None:
         raise ValueError("mail is delivered by this server itself; remove smtphost and lmtp")
 
 
-def _target(file: _File, user: User) -> str:
+def _target(file: RcFile, user: User) -> str:
     """Where the mail goes: the local name, or the owner of the file."""
     names = [one.local for one in user.local if not one.remote and one.local != "*"]
     if len(user.local) > len(names) or len(names) > 1:
