@@ -149,7 +149,14 @@ def applied(rc: Rc, call: Call, login: str) -> Rc:
         entries += [Entry(one, via=one) for one in dict.fromkeys(call.servers) if one not in known]
     done = []
     for entry in entries:
-        users = tuple(replace(one, **call.user) for one in entry.users or (User(line=entry.line),))
+        users = tuple(_under(one, call) for one in entry.users or (User(line=entry.line),))
         users = tuple(replace(one, name=one.name or login) for one in users)
         done.append(replace(entry, **call.server, users=users))
     return replace(rc, entries=tuple(done), settings={**rc.settings, **call.settings})
+
+
+def _under(user: User, call: Call) -> User:
+    """The options over one user's; names in lists come on top of the file's."""
+    lists = {name for name, kind in _USER.values() if kind == "list"}
+    given = {name: getattr(user, name) + value if name in lists else value for name, value in call.user.items()}
+    return replace(user, **given)

@@ -92,7 +92,7 @@ def _user(user: User, login: str) -> Iterator[str]:
         ('"sslfingerprint"', _text(user.sslfingerprint)), ("'expunge'", user.expunge),
         ('"properties"', _text(user.properties)), ('"smtphunt"', _list(user.smtphost or ("localhost",))),
         ('"fetchdomains"', _list(user.fetchdomains)), ('"smtpaddress"', _text(user.smtpaddress)),
-        ('"smtpname"', _text(user.smtpname)), ("'antispam'", "'" + ",".join(map(str, user.antispam)) + "'"),
+        ('"smtpname"', _text(user.smtpname)), ("'antispam'", "'" + " ".join(map(str, user.antispam)) + "'"),
         ('"mailboxes"', _list(user.folders)),
     )  # fmt: skip
     yield from (f"\t\t    {name}:{value}," for name, value in rows)
