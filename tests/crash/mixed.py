@@ -153,7 +153,7 @@ class Oddities(threading.Thread):
             (data / "instance.json").write_text(json.dumps({**known, "version": "0"}))
         if "spool.quarantine" in wanted:
             (self._lab.spool / "q" / "00").mkdir(parents=True, exist_ok=True)
-            name = f"{random.getrandbits(40):016d}"  # each time another one
+            name = f"000000{random.randrange(10**10):010d}"  # each time another one of the folder 00
             (self._lab.spool / "q" / "00" / name).write_bytes(b"nothing that anybody has accepted")
 
 

@@ -80,11 +80,16 @@ def trouble_walk(load: Mixed, plans: list[str], seconds: float) -> set[str]:
     lab = load.lab
     load.begin()
     for plan in plans:
-        lasts = seconds if "," in plan else seconds / 3
         lab.plan = plan
         load.odd.before({item.partition("=")[0] for item in plan.split(",")})
+        before = len(lab.acted())
         lab.start(wait=False)
-        time.sleep(lasts)
+        if "," in plan:
+            time.sleep(seconds)
+        else:
+            end = time.monotonic() + 2 * seconds
+            while len(lab.acted()) == before and time.monotonic() < end:
+                time.sleep(0.02)
         lab.kill()
     load.end()
     return {one.partition("=")[0] for one in lab.acted()}
