@@ -373,6 +373,7 @@ def opened(settings: Settings, role: str = "cli") -> Iterator[House]:
     """A house for a command, which goes on as `server.user` where root called it; the data folder is prepared if nobody
     runs on it."""
     house = House(settings, role)
+    mask = os.umask(0o077)
     try:
         who = rights_of(settings)
         if not _running(house.data):
@@ -392,6 +393,7 @@ def opened(settings: Settings, role: str = "cli") -> Iterator[House]:
         raise SystemExit(75) from None
     finally:
         house.close()
+        os.umask(mask)
 
 
 def _running(data: Path) -> int:

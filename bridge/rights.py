@@ -1,9 +1,9 @@
 """As whom processes run, and what the others may touch: users, groups, file modes, the owner of the state.
 
-Promises: `become` is for good: groups, gid, uid, no new privileges, no dumps of secrets (P23, sec-X01, sec-X03). The
-SMTP processes may have a user of their own (`server.smtp_user`): they share the group of `server.user`, and with it the
-spool, core.db, the journal and the sockets in `run`; mailboxes, lists and keys stay for `server.user` alone. What is
-shared is created with group rights that the process's umask takes away again where there is only one user.
+Promises: `become` and `confine` are for good: groups, gid, uid, no new privileges, no dumps of secrets (P23, sec-X01,
+sec-X03). The SMTP processes may have a user of their own (`server.smtp_user`): they share the group of `server.user`,
+and with it the spool, core.db, the journal and the sockets in `run`; mailboxes, lists and keys stay for `server.user`
+alone. What is shared is created with group rights that the umask takes away again where there is only one user.
 Fails by: ConfigError that names the setting.
 """
 
@@ -91,6 +91,10 @@ def become(user: User | None, umask: int = _PRIVATE) -> None:
         os.setgroups(user.groups)
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
+
+
+def confine() -> None:
+    """A process that serves: no new privileges, no dumps of its memory."""
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 

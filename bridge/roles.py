@@ -26,7 +26,7 @@ from bridge.intake.fetch.timetable import Timetable
 from bridge.intake.listener import SmtpServer
 from bridge.intake.session import Service
 from bridge.ports import Port, Sockets
-from bridge.rights import Rights, become
+from bridge.rights import Rights, become, confine
 from bridge.serve.imap.service import Service as ImapService
 from bridge.serve.listener import Crowd, Listener
 from bridge.serve.pop3 import session as pop3_session
@@ -304,6 +304,7 @@ def run_single(settings: Settings, sockets: Sockets, who: Rights, ready: Callabl
     house = House(settings, "single")
     house.tls = _tls(settings)
     become(who.user, who.umask)
+    confine()
     signal.signal(signal.SIGHUP, _hangup)
     ready()
     _run_loop(_ALL, house, sockets, lambda: None)

@@ -324,6 +324,7 @@ class Supervisor:
                 os.nice(slot.role.nice)
         early = slot.role.early(self.settings)
         rights.become(slot.role.user(self.rights), self.rights.umask)
+        rights.confine()
         rights.die_with(parent, signal.SIGKILL)
         return early
 
