@@ -42,6 +42,7 @@ CLASSIC: dict[str, tuple[str, str]] = {
     "mailq": ("queue", "mailq"),
     "newaliases": ("aliases", "newaliases"),
     "fetchmail": ("fetchmail", "fetchmail"),
+    "fetchmailconf": ("fetchmailconf", "fetchmailconf"),
     "newlist": ("lists", "newlist"),
     "rmlist": ("lists", "rmlist"),
     "list_lists": ("lists", "list_lists"),

@@ -114,10 +114,10 @@ def fetchmail(arguments: list[str]) -> None:
 
         print(page())
         raise SystemExit(0)
-    caller = _caller()
-    path = Path(call.rcfile) if call.rcfile else caller.rcfile
+    who = caller()
+    path = Path(call.rcfile) if call.rcfile else who.rcfile
     voice = Voice(silent="silent" in call.only)
-    job = Job(call, caller, path, sys.stdin.read() if call.rcfile == "-" else None, voice)
+    job = Job(call, who, path, sys.stdin.read() if call.rcfile == "-" else None, voice)
     rc = _read(job)
     if "version" in call.only or "configdump" in call.only:
         _show(job, rc)
@@ -139,7 +139,7 @@ def _fail(status: int, en: str, es: str) -> NoReturn:
     raise SystemExit(status)
 
 
-def _caller() -> Caller:
+def caller() -> Caller:
     """LOGNAME and USER are believed where they are the caller's; several names may share a number."""
     for name in (os.environ.get("LOGNAME"), os.environ.get("USER")):
         try:
@@ -322,16 +322,8 @@ def _accounts(job: Job, house: "House", rc: Rc) -> "tuple[list[FetchAccount], li
     from bridge.intake.fetch.accounts import RcFile, of_rc
     from bridge.route.resolver import Kind
 
-    own = (Mapping("", job.caller.login),)
-    owned = replace(
-        rc,
-        entries=tuple(
-            replace(one, users=tuple(replace(user, local=user.local or own, flush=False) for user in one.users))
-            for one in rc.entries
-        ),
-    )
     every = int(rc.settings.get("daemon", 0)) or house.settings.fetch.interval
-    found, problems = of_rc(RcFile(job.path, "", house.address_of, every), owned)
+    found, problems = of_rc(RcFile(job.path, "", house.address_of, every), owned(rc, job.caller.login))
     good: list[FetchAccount] = []
     for one in found:
         if any(route.kind is Kind.REFUSE for route in house.resolve(one.to)):
@@ -341,6 +333,16 @@ def _accounts(job: Job, house: "House", rc: Rc) -> "tuple[list[FetchAccount], li
         else:
             good.append(one)
     return good, problems
+
+
+def owned(rc: Rc, login: str) -> Rc:
+    """The mail of every user without a local name is the caller's; flushing is done apart."""
+    own = (Mapping("", login),)
+
+    def complete(entry: Entry) -> Entry:
+        return replace(entry, users=tuple(replace(one, local=one.local or own, flush=False) for one in entry.users))
+
+    return replace(rc, entries=tuple(map(complete, rc.entries)))
 
 
 def _nobody(account: "FetchAccount", job: Job) -> str:

@@ -64,7 +64,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     from bridge.cli.settings import settings_of
 
     with app.opened(settings_of(made.config).settings) as house:
-        for name in ("ana", command._caller().login):
+        for name in ("ana", command.caller().login):
             house.accounts.add(f"{name}@example.org", "correct horse 42", allow_reserved=True)
     return made
 
@@ -78,7 +78,7 @@ def test_mail_without_a_local_name_is_the_callers(home: Home, capsys: pytest.Cap
             + home.entry(skipped).replace("poll far", "skip third")
         )
         assert run() == 0
-        assert home.collected() == sorted([f"{command._caller().login}@example.org", "ana@example.org"])
+        assert home.collected() == sorted([f"{command.caller().login}@example.org", "ana@example.org"])
         assert not own.messages, "deleted there"
         assert not skipped.heard
         assert "1 messages for ana@far" in capsys.readouterr().out
