@@ -113,9 +113,8 @@ def _drop_intake(house: House) -> DropIntake:
     """What programs of this machine leave with `sendmail`."""
 
     def owns(address: str, other: str) -> bool:
-        own, reached = house.resolve(address), house.resolve(other)
-        boxes = {route.target for route in (*own, *reached) if route.kind is Kind.MAILBOX}
-        return len(own) == len(reached) == len(boxes) == 1
+        ends = {(route.kind, route.target) for name in (address, other) for route in house.resolve(name)}
+        return len(ends) == 1 and ends.pop()[0] is Kind.MAILBOX
 
     rules = DropRules(house.current.tables.primary, owns, house.settings.delivery.trusted_users)
     return DropIntake(Path(house.settings.paths.drop), house.door, rules, house.journal, house.clock)

@@ -20,6 +20,8 @@ from bridge.cli.words import fail, say, tr
 
 UNAVAILABLE, NOPERM = 69, 77
 _SECONDS = 60.0
+_STARTING = 15.0        # seconds that a mover may take to start
+_LOOKS = frozenset({"list", "show", "counters"})
 
 Answer = dict[str, Any]
 
@@ -56,12 +58,37 @@ def told(where: Places, request: Answer) -> tuple[list[Answer], Answer]:
 
 
 def _asked(where: Places, request: Answer) -> list[Answer]:
+    end = time.monotonic() + _STARTING
+    while True:
+        found = _asked_once(where, request)
+        if found is not None:
+            return found
+        if request["do"] in _LOOKS or time.monotonic() > end or not _running(where):
+            return _without_mover(where, request)
+        time.sleep(0.1)     # a mover that is starting has read the rows and doesn't look at them again
+
+
+def _running(where: Places) -> bool:
+    """Has somebody the data folder?"""
+    from bridge.cli.settings import settings_of
+    from bridge.store.instance import holder
+
+    return bool(where.config) and holder(Path(settings_of(Path(where.config)).settings.paths.data)) != 0
+
+
+def _asked_once(where: Places, request: Answer) -> list[Answer] | None:
+    """The answer of the mover; None if none listens. Down where it is not for us."""
+    forbidden = False
     for path in (where.control, where.own_mail):
         try:
             return ask(path, request)
-        except (FileNotFoundError, ConnectionRefusedError, PermissionError, ConnectionResetError):
+        except PermissionError:
+            forbidden = True
+        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
             continue
-    return _without_mover(where, request)
+    if forbidden:
+        raise Down
+    return None
 
 
 def _without_mover(where: Places, request: Answer) -> list[Answer]:

@@ -178,7 +178,12 @@ class Adopter:
         if finished is not None:
             finished.result()
         taken.gone += done
+        empty = [one.id for one, made in adopted if not made.rows]      # all thrown away; only the key is remembered
+        closed = set(self._queue.close_empty(empty, now).result()) if empty else set()
+        taken.gone += closed
         for one, made in adopted:
+            if one.id in closed:
+                continue
             state = known.get(one.id, OPEN)
             if state != OPEN:
                 taken.gone.append(one.id)

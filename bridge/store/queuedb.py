@@ -176,6 +176,10 @@ class QueueDb:
         rows = [(one, DONE, now) for one in ids]
         return self.database.write(lambda connection: CLOSED_MESSAGE.run(connection, rows))
 
+    def close_empty(self, ids: Sequence[str], now: float) -> "Future[list[str]]":
+        """Close those of these messages that have no recipient; their keys stay known."""
+        return self.database.write(lambda connection: close_finished(connection, ids, now))
+
     # --- out
 
     def waiting(self, now: float) -> list[Waiting]:

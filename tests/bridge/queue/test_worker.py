@@ -143,6 +143,16 @@ def test_second_file_of_a_key_is_dropped(world):
     assert {one for one, _ in world.journal.of("dropped")} == {second, third} or {first, third}
 
 
+def test_message_with_a_key_that_nobody_gets_is_finished(world):
+    """D-1: thrown away for all its recipients: no open message stays behind, and its key is remembered."""
+    first = world.put("none@here.example", key="drop:1")
+    run(world, drained(world))
+    second = world.put("none@here.example", key="drop:1")
+    run(world, drained(world))
+    assert state(world, first) == {first: DONE}
+    assert [one for one, _ in world.journal.of("dropped")] == [second]
+
+
 def test_damaged_spool_file_is_set_aside(world):
     """sec-Q09: into quarantine with its reason; the next message flows."""
     bad, good = world.put("u1@here.example"), world.put("u1@here.example")
