@@ -45,16 +45,20 @@ from bridge.serve.pop3.apop import verifier
 from bridge.store import certificate, dropfolder, files, instance, ledger
 from bridge.store.accounts import Account, Accounts
 from bridge.store.apop import ApopSecrets
+from bridge.store.driver import Driver
 from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
+from bridge.store.kinds import driver_of
 from bridge.store.mailbox import Mailstore
 from bridge.store.migrate import Schema, migrate
 from bridge.store.notify import Hints
+from bridge.store.passwords import Hasher
 from bridge.store.spool import Spool
 from bridge.store.tables import core
 from bridge.store.trace import TraceLog
 from bridge.watch.trace import Journal
 from bridge.web import pages
+from listmgr import passwords as list_passwords
 from listmgr import registry
 from listmgr import tables as list_tables
 from listmgr.archive.incoming import Incoming
@@ -64,6 +68,7 @@ from listmgr.links import Links
 from listmgr.notices import Notices
 from listmgr.office import Office
 from listmgr.transport import ListTransport
+from listmgr.web import Keys, Throttled
 from listmgr.web import routes as list_routes
 
 log = logging.getLogger("estafeta")
@@ -166,7 +171,10 @@ class House:
 
     @cached_property
     def mailstore(self) -> Mailstore:
-        return Mailstore(self.settings.store, hints=self.hints, clock=self.clock)
+        return Mailstore(self.settings.store, hints=self.hints, clock=self.clock, drivers=self._driver)
+
+    def _driver(self, owner: Account) -> Driver | None:
+        return driver_of(owner, self.settings.delivery, status=self.settings.accounts.mbox_status)
 
     @cached_property
     def authenticator(self) -> Authenticator[Account]:
@@ -251,6 +259,8 @@ class House:
             self.journal,
             self.clock,
             hint=lambda name: self.hints.hint("archive", name),
+            serves=lambda host: self.current.tables.serves(host),
+            hasher=Hasher(self.settings.accounts.hash_memory, self.settings.accounts.hash_rounds),
         )
 
     @cached_property
@@ -291,7 +301,36 @@ class House:
         override = self.settings.paths.templates
         secret = secret_file(self.data / "web.secret")
         archives = Path(self.settings.paths.archives)
-        return list_routes(self.office, archives, secret=secret, override=Path(override) if override else None)
+        return list_routes(
+            self.office, archives, secret=secret, override=Path(override) if override else None, keys=self.list_keys
+        )
+
+    @cached_property
+    def list_authenticator(self) -> Authenticator[str]:
+        """Passwords of lists, with the same limits as those of accounts."""
+        return Authenticator(
+            list_passwords.verifier(self.core, self.office.hasher), lambda: list_passwords.generation(self.core),
+            settings=self.settings.login, guesses=GUESSES, journal=self.journal, clock=self.clock,
+        )  # fmt: skip
+
+    @cached_property
+    def list_keys(self) -> Keys:
+        """Who may come in to the pages of the lists."""
+
+        async def keeper(name: str, password: str, ip: str) -> str | None:
+            try:
+                return await self.list_authenticator.check(name, password, "list", ip)
+            except Busy as busy:
+                raise Throttled from busy
+
+        async def owner(name: str, password: str, ip: str) -> tuple[str, ...] | None:
+            try:
+                found = await self.authenticator.check(name, password, "web", ip)
+            except Busy as busy:
+                raise Throttled from busy
+            return (found.address, *found.addresses) if found is not None else None
+
+        return Keys(keeper, owner, accounts=True)
 
     @cached_property
     def lists(self) -> ListTransport:

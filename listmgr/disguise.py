@@ -2,7 +2,7 @@
 
 Promises: pure; a munged From never shows something that looks like another address (sec-L09), the author stays
 reachable by Reply-To or Cc; of an anonymous post only named fields are left, and its Message-ID can't be traced back.
-The same post gives the same bytes (P13). RFC 7960, RFC 9989.
+The same post gives the same bytes (P13).
 """
 
 import re

@@ -4,6 +4,7 @@ Promises: a held post is a file of its own, whole and synced, before its row say
 changes nothing. What is decided about it is in `moderation`. Fails by: StoreError; LookupError when the post is gone.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from listmgr.addresses import Verb, valid
 from listmgr.notices import Notice
 from listmgr.office import Office
 from listmgr.pending import Action
-from listmgr.post import Post
+from listmgr.post import HEAD, Post, read
 from listmgr.registry import MailingList
 from listmgr.rules import explain
 
@@ -130,6 +131,16 @@ def content(office: Office, which: MailingList, held: Held) -> tuple[Envelope, b
         raise LookupError(f"the held message {held.parent} is gone") from error
     line, _, message = data.partition(b"\n")
     return from_json(line), message
+
+
+def opening(office: Office, which: MailingList, held: Held) -> Post:
+    """The beginning of a held message, as far as rules and pages look at one."""
+    try:
+        with os.fdopen(files.open_read(_path(office, which, held.parent)), "rb") as stream:
+            line = stream.readline()
+            return read(from_json(line), stream.read(HEAD), held.size)
+    except FileNotFoundError as error:
+        raise LookupError(f"the held message {held.parent} is gone") from error
 
 
 def forget(office: Office, which: MailingList, held: Held) -> None:

@@ -10,6 +10,11 @@ from urllib.parse import quote
 from listmgr.registry import MailingList
 
 
+def user_at(address: str) -> str:
+    """`user--at--host`, as Mailman writes an address in a URL."""
+    return quote(address.replace("@", "--at--"), safe="")
+
+
 @dataclass(frozen=True, slots=True)
 class Links:
     """URLs below one base, for instance `https://lists.example.org` (no slash at the end)."""
@@ -36,8 +41,7 @@ class Links:
         return f"{self.base}/mailman/admindb/{which.name}"
 
     def options(self, which: MailingList, address: str) -> str:
-        """`user--at--host`, as Mailman writes an address in a URL."""
-        return f"{self.base}/mailman/options/{which.name}/{quote(address.replace('@', '--at--'), safe='')}"
+        return f"{self.base}/mailman/options/{which.name}/{user_at(address)}"
 
     def login(self, which: MailingList, token: str) -> str:
         return f"{self.base}/mailman/login/{which.name}/{token}"

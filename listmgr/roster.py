@@ -156,6 +156,18 @@ def glob(search: str) -> str:
     return f"{start}{text}{end}"
 
 
+def by_ids(connection: Connection, which: MailingList, ids: Collection[int]) -> list[Member]:
+    """Those of the list's own members."""
+    mine = (tables.member.c.list_id == which.id) & tables.member.c.id.in_(list(ids)[:1000])
+    return [_member(row) for row in connection.execute(select(*_COLUMNS).where(mine)).mappings()]
+
+
+def moderate_everybody(connection: Connection, which: MailingList, on: bool, *, now: float) -> int:
+    """Set the moderation bit of all; how many there are."""
+    mine = tables.member.c.list_id == which.id
+    return connection.execute(update(tables.member).where(mine).values(moderated=on, changed_at=now)).rowcount
+
+
 def memberships(connection: Connection) -> Iterator[tuple[str, Member]]:
     """Everybody on every list, as (list name, member)."""
     query = select(tables.mailing_list.c.name.label("list"), *_COLUMNS).join(

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+from listmgr.keeperwords import CHOICES, KEEPER
+
 _ENGLISH = {
     "lists": "Mailing lists",
     "nolists": "No list is advertised here.",
@@ -84,4 +86,14 @@ _SPANISH = {
     "why": "Palabras para el autor, si lo rechaza",
     "back": "Todas las listas",
 }
-WORDS = {"en": SimpleNamespace(**_ENGLISH), "es": SimpleNamespace(**_SPANISH)}
+
+WORDS = {
+    "en": SimpleNamespace(**_ENGLISH, **{name: words[0] for name, words in KEEPER.items()}),
+    "es": SimpleNamespace(**_SPANISH, **{name: words[1] for name, words in KEEPER.items()}),
+}
+LABELS = {language: {name: words[at] for name, words in CHOICES.items()} for at, language in enumerate(("en", "es"))}
+
+
+def label(language: str, name: str) -> str:
+    """A name of the program as a person calls it."""
+    return LABELS[language].get(name, name)
