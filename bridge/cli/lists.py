@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 
 def lists(arguments: list[str]) -> None:
     """`estafeta list NAME ...`: the same commands under one roof."""
-    names = {name: globals()[name] for name in NAMES}
+    names: dict[str, Callable[[list[str]], None]] = {name: globals()[name] for name in NAMES}
+    names |= {"held": held, **dict.fromkeys(("accept", "reject", "discard"), settle)}
+    if arguments and names.get(arguments[0]) is settle:
+        settle(arguments)
+        return
     if not arguments or arguments[0] not in names:
         print(tr("usage: estafeta list ", "uso: estafeta list ") + " | ".join(names), file=sys.stderr)
         raise SystemExit(2)
     names[arguments[0]](arguments[1:])
 
 
-NAMES = ("newlist", "rmlist", "list_lists", "add_members", "list_members", "remove_members", "find_member", "arch")
+NAMES = (
+    "newlist", "rmlist", "list_lists", "add_members", "list_members", "remove_members", "find_member", "config_list",
+    "change_pw", "arch",
+)  # fmt: skip
 
 
 def _parser(name: str, en: str, es: str) -> argparse.ArgumentParser:
@@ -73,7 +80,13 @@ def newlist(words: list[str]) -> None:
     _finish(
         given.config,
         lambda desk, house: work.newlist(
-            desk, given.name, given.owner, language=given.language, host=given.emailhost, quiet=given.quiet
+            desk,
+            given.name,
+            given.owner,
+            given.password,
+            language=given.language,
+            host=given.emailhost,
+            quiet=given.quiet,
         ),
     )
 
@@ -247,3 +260,74 @@ def arch(words: list[str]) -> None:
         given.config,
         lambda desk, house: work.arch(desk, house.archiver, given.name, given.mbox, wipe=given.wipe, how=how),
     )
+
+
+def config_list(words: list[str]) -> None:
+    """config_list -o FILE | -i FILE [-c] [-v] LIST (L12)"""
+    arg = _parser(
+        "config_list", "Options of a list as a file, and back.", "Opciones de una lista a un fichero, y al revés."
+    )
+    way = arg.add_mutually_exclusive_group(required=True)
+    way.add_argument(
+        "-o", "--outputfile", metavar="FILE", help=tr("write them; - is the terminal", "escribirlas; -: aquí")
+    )
+    way.add_argument(
+        "-i", "--inputfile", metavar="FILE", help=tr("read them; - is the keyboard", "leerlas; -: teclado")
+    )
+    arg.add_argument("-c", "--checkonly", action="store_true", help=tr("change nothing", "no cambiar nada"))
+    arg.add_argument("-v", "--verbose", action="store_true", help=tr("name what changes", "decir qué cambia"))
+    arg.add_argument("name", metavar="LIST")
+    given = arg.parse_args(words)
+    from listmgr.commands import config as work
+
+    if given.outputfile:
+        _finish(given.config, lambda desk, house: work.show(desk, given.name, given.outputfile))
+    _finish(
+        given.config,
+        lambda desk, house: work.read(desk, given.name, given.inputfile, check=given.checkonly, verbose=given.verbose),
+    )
+
+
+def change_pw(words: list[str]) -> None:
+    """change_pw [-m] [-p PASSWORD] LIST"""
+    arg = _parser("change_pw", "A new password for a list.", "Contraseña nueva para una lista.")
+    arg.add_argument("-m", "--moderator", action="store_true", help=tr("that of the moderators", "la de moderadores"))
+    arg.add_argument("-l", "--listname", default="", metavar="LIST", help=argparse.SUPPRESS)
+    arg.add_argument("-p", "--password", default="", help=tr("asked for if not given", "si falta, se pregunta"))
+    arg.add_argument("name", metavar="LIST", nargs="?", default="")
+    given = arg.parse_args(words)
+    name = given.name or given.listname
+    if not name:
+        arg.error(tr("name the list", "indique la lista"))
+    from listmgr.commands import config as work
+
+    role = "moderator" if given.moderator else "admin"
+    _finish(given.config, lambda desk, house: work.change_password(desk, name, role, given.password))
+
+
+def held(words: list[str]) -> None:
+    """estafeta list held LIST (L47)"""
+    arg = _parser("estafeta list held", "Posts that wait for a decision.", "Mensajes que esperan una decisión.")
+    arg.add_argument("name", metavar="LIST")
+    given = arg.parse_args(words)
+    from listmgr.commands import held as work
+
+    _finish(given.config, lambda desk, house: work.show(desk, given.name))
+
+
+def settle(words: list[str]) -> None:
+    """estafeta list accept|reject|discard LIST ID [-t TEXT]"""
+    arg = _parser(f"estafeta list {words[0]}", "Decide about a held post.", "Decide sobre un mensaje retenido.")
+    arg.add_argument("-t", "--text", default="", help=tr("words for the author", "palabras para el autor"))
+    arg.add_argument("name", metavar="LIST")
+    arg.add_argument("id", metavar="ID", nargs="+")
+    given = arg.parse_args(words[1:])
+    from listmgr.commands import held as work
+    from listmgr.moderation import Decision
+
+    def run(desk: "Desk", house: "House") -> int:
+        for one in given.id:
+            work.settle(desk, given.name, one, Decision(words[0]), text=given.text)
+        return 0
+
+    _finish(given.config, run)

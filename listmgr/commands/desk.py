@@ -4,6 +4,7 @@ Promises: commands read and write only through the desk, so tests and pages can 
 the exit status: 1 for a problem that is explained, 2 for a wrong call.
 """
 
+import getpass
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,12 @@ class Desk:
         self.stdout.write(self.tr(english, spanish))
         self.stdout.flush()
         return self.stdin.readline().strip()
+
+    def secret(self, english: str, spanish: str) -> str:
+        """An answer that isn't shown while it is typed."""
+        if self.stdin.isatty():
+            return getpass.getpass(self.tr(english, spanish), self.stdout)
+        return self.ask(english, spanish)
 
     def find(self, name: str) -> MailingList:
         """The list of that name, or Stop."""

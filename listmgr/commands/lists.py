@@ -8,10 +8,12 @@ import shutil
 
 from sqlalchemy import Connection
 
+from bridge.store.passwords import Weak, require_strong
 from bridge.store.tables import note
 from listmgr import registry
 from listmgr.addresses import SUFFIXES, Verb, valid
 from listmgr.archive.keeper import Archiver
+from listmgr.commands.config import put
 from listmgr.commands.desk import Desk, Stop
 from listmgr.notices import LANGUAGES, Notice
 from listmgr.registry import MailingList, Taken
@@ -20,9 +22,11 @@ _WRAPPER = "/var/lib/mailman/mail/mailman"
 
 
 def newlist(
-    desk: Desk, name: str = "", owner: str = "", *, language: str = "", host: str = "", quiet: bool = False
+    desk: Desk, name: str = "", owner: str = "", password: str = "", *, language: str = "", host: str = "",
+    quiet: bool = False,
 ) -> int:
-    """Make a list; ask for what is missing, tell the owner unless `quiet`."""
+    """Make a list; ask for what is missing, tell the owner unless `quiet`. Without a password the owners come in by a
+    link that is mailed to them."""
     name = name or desk.ask("Enter the name of the list: ", "Nombre de la lista: ")
     name, _, given = name.partition("@")
     if not owner:
@@ -36,7 +40,16 @@ def newlist(
         raise Stop(
             desk.tr(f"Unknown language {language!r}: {languages}", f"Idioma desconocido {language!r}: {languages}")
         )
+    if not password:
+        password = desk.secret(
+            f"Initial {name} password (empty: owners get a link by mail): ",
+            f"Contraseña inicial de {name} (vacía: los responsables reciben un enlace): ",
+        )
+    if password:
+        _require(desk, password, name)
     which = _create(desk, name, host or given or desk.host, owner, language)
+    if password:
+        put(desk, which, "admin", password)
     print(aliases(which), file=desk.stdout)
     desk.say(
         f"\n{which.posting} works already; these aliases are only for mail servers elsewhere.",
@@ -48,6 +61,15 @@ def newlist(
             desk.ask(f"Hit enter to notify {name} owner... ", f"Pulse Intro para avisar al responsable de {name}... ")
         tell_owner(desk, which)
     return 0
+
+
+def _require(desk: Desk, password: str, name: str) -> None:
+    """Before anything is made."""
+    try:
+        require_strong(password, name)
+    except Weak as weak:
+        spanish = "La contraseña no sirve: hacen falta 8 caracteres o más, y que no sea de las que se prueban primero."
+        raise Stop(desk.tr(str(weak), spanish)) from None
 
 
 def _create(desk: Desk, name: str, host: str, owner: str, language: str) -> MailingList:
