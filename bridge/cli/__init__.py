@@ -50,6 +50,8 @@ CLASSIC: dict[str, tuple[str, str]] = {
     "list_members": ("lists", "list_members"),
     "remove_members": ("lists", "remove_members"),
     "find_member": ("lists", "find_member"),
+    "config_list": ("lists", "config_list"),
+    "change_pw": ("lists", "change_pw"),
     "arch": ("lists", "arch"),
 }
 
