@@ -13,10 +13,11 @@ import signal
 import stat
 import sys
 import syslog
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from bridge.cli import places
 from bridge.cli.fetchmailargs import Call, applied, read
@@ -25,11 +26,10 @@ from bridge.model.errors import ConfigError
 from bridge.wire.fetchmailrc import Entry, Mapping, Rc, RcError, User, parse, users_of
 
 if TYPE_CHECKING:
-    from bridge.app import House
-    from bridge.config.fetch import FetchAccount
-    from bridge.intake.fetch.poller import Result
+    from bridge.config.fetch import Fetch, FetchAccount
+    from bridge.intake.fetch.poller import Poller, Result
 
-MAIL, NO_MAIL, SETTINGS, PERMISSION, EXCLUDED = 0, 1, 5, 6, 8
+MAIL, NO_MAIL, SETTINGS, PERMISSION, EXCLUDED, LOCAL = 0, 1, 5, 6, 8, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,8 @@ def _background(job: Job, rc: Rc, interval: int) -> NoReturn:
         _fail(EXCLUDED, "another fetchmail is just starting", "otro fetchmail está arrancando")
     log = str(rc.settings.get("logfile") or "")
     job.voice.log = bool(rc.settings.get("syslog")) and not log
-    config = os.path.abspath(_places(job).config)  # it goes on in another folder
+    config = _places(job).config  # it goes on in another folder
+    config = config and os.path.abspath(config)
     job = replace(job, path=job.path.absolute(), call=replace(job.call, config=config))
     if "nodetach" not in job.call.only:
         fetchmaildaemon.detach(Path(log).absolute() if log else None)
@@ -255,45 +256,79 @@ def _background(job: Job, rc: Rc, interval: int) -> NoReturn:
 
 def polled(job: Job, rc: Rc, number: int = 0) -> int:
     """One round over everything that is due in round `number`; fetchmail's exit status."""
-    from bridge import app
-    from bridge.cli.settings import settings_of
-
     due = tuple(one for one in rc.entries if one.active and not (one.interval and number % one.interval))
     rc = _with_passwords(replace(rc, entries=due))
-    where = _places(job)
-    settings = settings_of(Path(where.config)).settings
-    if not _may_write(Path(settings.paths.data)):
-        _fail(
-            PERMISSION,
-            f"{settings.paths.data} belongs to the mail system: {job.caller.login} may not collect into it. Ask its "
-            f"administrator to add to the settings: [fetch.user_rcfiles] {job.caller.login} = \"{job.path}\"",
-            f"{settings.paths.data} es del sistema de correo: {job.caller.login} no puede recoger en él. Pida a quien "
-            f"lo administra que ponga en los ajustes: [fetch.user_rcfiles] {job.caller.login} = \"{job.path}\"",
-        )  # fmt: skip
-    with app.opened(settings) as house:
-        accounts, problems = _accounts(job, house, rc)
+    with _site(job) as site:
+        accounts, problems = _accounts(job, site, rc)
         for problem in problems:
             job.voice.complain(problem)
         if "check" in job.call.only:
-            results = _looked(job, house, accounts)
+            results = _looked(job, site, accounts)
         else:
-            results = _collected(job, house, accounts, {f"{u.name}@{e.name}" for e, u in users_of(rc) if u.flush})
+            results = _collected(job, site, accounts, {f"{u.name}@{e.name}" for e, u in users_of(rc) if u.flush})
     _hints(job, rc, results)
     return status_of(results, problems)
 
 
+class Site(NamedTuple):
+    """Where mail is collected into. `known`: is this an address of ours?"""
+
+    poller: "Poller"
+    address_of: Callable[[str], str]
+    known: Callable[[str], bool]
+    settings: "Fetch"
+
+
+@contextmanager
+def _site(job: Job) -> Iterator[Site]:
+    """The mail system itself where the caller may write, else its SMTP door."""
+    where = _places(job)
+    if where.config and _may_write(_data(where)):
+        from bridge import app
+        from bridge.cli.settings import settings_of
+        from bridge.route.resolver import Kind
+
+        with app.opened(settings_of(Path(where.config)).settings) as house:
+
+            def known(address: str) -> bool:
+                return all(route.kind is not Kind.REFUSE for route in house.resolve(address))
+
+            yield Site(house.poller, house.address_of, known, house.settings.fetch)
+        return
+    with _neighbour(job, where) as site:
+        yield site
+
+
+@contextmanager
+def _neighbour(job: Job, where: places.Places) -> Iterator[Site]:
+    """By SMTP, with a ledger in the caller's home; the settings of Debian's packages where ours can't be read."""
+    from bridge.cli import fetchmailown
+    from bridge.cli.settings import settings_of
+    from bridge.config.schema import Settings
+    from bridge.model.errors import StoreError
+
+    settings = settings_of(Path(where.config)).settings if where.config else Settings()
+    size = settings.smtp.message_size
+    server = fetchmailown.Server(settings.listen.smtp or 25, size)
+    folder = fetchmailown.state_folder(job.caller.home, moved=job.caller.moved)
+    try:
+        with fetchmailown.collector(folder, server, size, settings.fetch.poll_seconds) as poller:
+            yield Site(poller, lambda name: name, server.known, settings.fetch)
+    except (StoreError, OSError) as error:
+        _fail(LOCAL, str(error), str(error))
+
+
 def _places(job: Job) -> places.Places:
     try:
-        found = places.find(job.call.config)
+        return places.find(job.call.config)
     except ValueError as error:
         _fail(SETTINGS, str(error), str(error))
-    if not found.config:
-        _fail(
-            SETTINGS,
-            f"{places.SYSTEM} is not there or may not be read",
-            f"{places.SYSTEM} no existe o no se puede leer",
-        )
-    return found
+
+
+def _data(where: places.Places) -> Path:
+    from bridge.cli.settings import settings_of
+
+    return Path(settings_of(Path(where.config)).settings.paths.data)
 
 
 def _may_write(data: Path) -> bool:
@@ -317,16 +352,15 @@ def _with_passwords(rc: Rc) -> Rc:
     return replace(rc, entries=tuple(entries))
 
 
-def _accounts(job: Job, house: "House", rc: Rc) -> "tuple[list[FetchAccount], list[str]]":
+def _accounts(job: Job, site: Site, rc: Rc) -> "tuple[list[FetchAccount], list[str]]":
     """What is to be polled, its local addresses looked up; who has no local name gets the mail of the caller."""
     from bridge.intake.fetch.accounts import RcFile, of_rc
-    from bridge.route.resolver import Kind
 
-    every = int(rc.settings.get("daemon", 0)) or house.settings.fetch.interval
-    found, problems = of_rc(RcFile(job.path, "", house.address_of, every), owned(rc, job.caller.login))
+    every = int(rc.settings.get("daemon", 0)) or site.settings.interval
+    found, problems = of_rc(RcFile(job.path, "", site.address_of, every), owned(rc, job.caller.login))
     good: list[FetchAccount] = []
     for one in found:
-        if any(route.kind is Kind.REFUSE for route in house.resolve(one.to)):
+        if not site.known(one.to):
             problems.append(_nobody(one, job))
         elif one.name in {other.name for other in good}:
             problems.append(f"{job.path}: {one.name}: {tr('is there twice', 'está dos veces')}")
@@ -354,22 +388,22 @@ def _nobody(account: "FetchAccount", job: Job) -> str:
     )
 
 
-def _collected(job: Job, house: "House", accounts: "Sequence[FetchAccount]", flushed: set[str]) -> "list[Result]":
+def _collected(job: Job, site: Site, accounts: "Sequence[FetchAccount]", flushed: set[str]) -> "list[Result]":
     """`flushed`: accounts whose old mail is to be deleted there first (-F, `flush`)."""
     from concurrent.futures import ThreadPoolExecutor
 
     from bridge.cli import fetchmaillook
 
-    poller = house.poller
+    poller = site.poller
 
     def poll(account: "FetchAccount") -> "Result":
         if account.name in flushed and account.keep:
-            removed = fetchmaillook.flush(house, account)
+            removed = fetchmaillook.flush(poller, account)
             job.voice.say(f"{account.name}: {removed} old deleted there", f"{account.name}: {removed} viejos borrados")
         return poller.poll(account)
 
     results = []
-    with ThreadPoolExecutor(house.settings.fetch.threads) as pool, _stoppable(poller.stop):
+    with ThreadPoolExecutor(site.settings.threads) as pool, _stoppable(poller.stop):
         for account, waiting in [(one, pool.submit(poll, one)) for one in accounts]:
             if job.call.verbose:
                 way = f"{account.protocol} {account.host}:{account.port or '-'} tls={account.tls} keep={account.keep}"
@@ -396,12 +430,12 @@ class _stoppable:
             signal.signal(one, handler)
 
 
-def _looked(job: Job, house: "House", accounts: "Sequence[FetchAccount]") -> "list[Result]":
+def _looked(job: Job, site: Site, accounts: "Sequence[FetchAccount]") -> "list[Result]":
     from bridge.cli import fetchmaillook
 
     results = []
     for account in accounts:
-        found = fetchmaillook.look(house, account)
+        found = fetchmaillook.look(site.poller, account)
         if not found.error:
             seen = found.known
             all_of_it = found.new + seen

@@ -18,6 +18,7 @@ from pathlib import Path
 from bridge.cli import fetchmailprobe
 from bridge.cli.fetchmail import caller, owned
 from bridge.cli.words import fail, say, tr
+from bridge.model.errors import StoreError
 from bridge.store import files
 from bridge.store.failpoints import Failpoint
 from bridge.wire.fetchmailrc import Entry, Rc, RcError, parse, users_of
@@ -127,8 +128,8 @@ def _run(path: Path, *, expert: bool) -> None:
         fail(f"Nothing was written; {path} is as it was.", f"No se ha escrito nada; {path} sigue como estaba.")
     try:
         files.replace(path, whole.encode("utf-8", "surrogateescape"), WRITE)
-    except OSError as error:
-        fail(f"{path}: {error.strerror}; nothing was written", f"{path}: {error.strerror}; no se ha escrito nada")
+    except (OSError, StoreError) as error:
+        fail(f"{path}: {error}; nothing was written", f"{path}: {error}; no se ha escrito nada")
     say(f"{path} now ends with:", f"{path} termina ahora así:")
     print(re.sub(r'password "(?:[^"\\]|\\.)*"', 'password "***"', new), end="")
     say("Collect with: fetchmail", "Para recoger: fetchmail")

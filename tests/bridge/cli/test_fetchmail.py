@@ -6,13 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bridge.cli import fetchmail as command
 from bridge.cli import fetchmaildaemon
+from bridge.store import failpoints
 from tests.bridge.intake.fetch.fakes import PASSWORD, USER, FakeImap, FakePop3, mail
+from tests.lab import PASSWORD as LAB_PASSWORD
+from tests.lab import Lab, free_ports
+
+USERS = ("ana", "eva", "luis")
 
 
 class Home:
@@ -178,13 +184,76 @@ def test_each_trouble_has_its_status(home: Home, capsys: pytest.CaptureFixture[s
     assert run() == 2
 
 
-def test_who_may_not_write_here_is_told_what_to_do(
-    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    home.write("poll x user y password z")
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("site"), single=True)
+    lab.command("user", "import", "-", text="".join(f"{one}@example.org {LAB_PASSWORD}\n" for one in USERS))
+    lab.start()
+    yield lab
+    lab.kill()
+
+
+@pytest.fixture
+def stranger(home: Home, site: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A caller without rights in the mail system, which runs."""
     monkeypatch.setattr(command, "_may_write", lambda data: False)
-    assert run() == 6
-    assert "fetch.user_rcfiles" in capsys.readouterr().err
+    monkeypatch.setenv("ESTAFETA_CONFIG", str(site.config))
+    return site
+
+
+def test_who_may_not_write_here_goes_by_smtp(home: Home, stranger: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """F06: with a ledger of their own; the sender stays, nothing comes twice, who is not here gets nothing."""
+    with FakePop3({"a": mail(1), "b": mail(2)}) as server:
+        home.write(home.entry(server, "sslproto '' is nadie here"))
+        assert run() == 5
+        assert "there is no local address nadie" in capsys.readouterr().err
+        assert not server.heard
+        home.write(home.entry(server, "sslproto '' keep is ana here"))
+        assert run() == 0
+        texts = [one.read_bytes() for one in stranger.wait_mails("ana", 2)]
+        assert any(b"Return-Path: <writer2@example.net>" in one and b"..two dots" in one for one in texts)
+        assert run() == 1
+        assert run("-F") == 1, "what was collected is deleted there now"
+        assert not server.messages
+    assert len(stranger.mails("ana")) == 2
+
+
+def test_our_server_is_down(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """F06, F51: all stays there, untouched."""
+    monkeypatch.setattr(command, "_may_write", lambda data: False)
+    home.config.write_text(f"{home.config.read_text()}[listen]\nsmtp = {free_ports(1)[0]}\n")
+    with FakePop3({"a": mail(1)}) as server:
+        home.write(home.entry(server, "sslproto '' is ana here"))
+        assert run() == 10
+        assert "the mail server of this machine" in capsys.readouterr().err
+        assert not server.heard
+
+
+def test_what_our_server_never_takes_is_kept_aside(home: Home, stranger: Lab) -> None:
+    """F06: after three refusals in the caller's own folder, and they are told; the others come."""
+    looped = b"Received: by x; Mon, 1 Jan 2024 00:00:00 +0000\r\n" * 60 + mail(1)
+    with FakePop3({"a": looped, "b": mail(2)}) as server:
+        home.write(home.entry(server, "sslproto '' is eva here"))
+        assert [run() for _ in range(3)] == [0, 1, 1]
+        assert list(server.messages) == ["a"]
+    aside = list((home.folder / "estafeta" / "quarantine").iterdir())
+    assert [one.read_bytes() for one in aside] == [looped]
+    stranger.wait_mails("eva", 2)
+
+
+def test_a_ledger_that_can_not_be_written_leaves_the_mail_there(home: Home, stranger: Lab) -> None:
+    """F51: failpoint fetchmail.own.commit with a failing disk; the next poll delivers and deletes."""
+    with FakePop3({"a": mail(1)}) as server:
+        home.write(home.entry(server, "sslproto '' is luis here"))
+        assert run("-c") == 0
+        failpoints.arm("fetchmail.own.commit=EIO")
+        try:
+            assert run() == 10
+        finally:
+            failpoints.arm("")
+        assert list(server.messages) == ["a"]
+        assert run() == 0
+        assert not server.messages
 
 
 def fetchmail(*words: str) -> "subprocess.CompletedProcess[str]":

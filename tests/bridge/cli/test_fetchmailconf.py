@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli import fetchmail, fetchmailconf, fetchmailprobe
+from bridge.store import failpoints
 from bridge.wire.fetchmailrc import parse
 from tests.bridge.intake.fetch.fakes import PASSWORD, USER, Fake, FakeImap, FakePop3, certificate
 
@@ -136,6 +137,18 @@ def test_the_probe_sees_tls_of_both_kinds(tmp_path: Path, monkeypatch: pytest.Mo
             ("pop3", plain.port, "none"),
         ]  # fmt: skip
     assert fetchmailprobe.probe("127.0.0.1") == []
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(rc: Path, wizard: Wizard, capsys: pytest.CaptureFixture[str]) -> None:
+    """Failpoint fetchmailconf.write."""
+    rc.write_text(OLD)
+    failpoints.arm("fetchmailconf.write=ENOSPC")
+    try:
+        assert wizard("127.0.0.1", "imap", "none", "1", USER, "p", "n", "", "y") == 1
+    finally:
+        failpoints.arm("")
+    assert rc.read_text() == OLD
+    assert "nothing was written" in capsys.readouterr().err
 
 
 def test_spanish(rc: Path, wizard: Wizard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
