@@ -49,7 +49,7 @@ from bridge.store.driver import Driver
 from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
 from bridge.store.kinds import driver_of
-from bridge.store.mailbox import Mailstore
+from bridge.store.mailbox import Mailstore, Owner
 from bridge.store.migrate import Schema, migrate
 from bridge.store.notify import Hints
 from bridge.store.passwords import Hasher
@@ -173,7 +173,9 @@ class House:
     def mailstore(self) -> Mailstore:
         return Mailstore(self.settings.store, hints=self.hints, clock=self.clock, drivers=self._driver)
 
-    def _driver(self, owner: Account) -> Driver | None:
+    def _driver(self, owner: Owner) -> Driver | None:
+        if not isinstance(owner, Account):
+            return None
         return driver_of(owner, self.settings.delivery, status=self.settings.accounts.mbox_status)
 
     @cached_property

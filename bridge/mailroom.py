@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bridge.app import House
 from bridge.deliver.file import FileTransport
-from bridge.deliver.local import LocalTransport
+from bridge.deliver.local import LocalTransport, Put
 from bridge.deliver.program import ProgramTransport, by_command
 from bridge.deliver.sender import SenderServer
 from bridge.intake.drop import DropIntake, person
@@ -49,7 +49,7 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     paths, settings = house.settings.paths, house.settings
     folder = Path(paths.databases)
     maildirs = Maildirs(house.accounts.root, settings.server.hostname)
-    local = LocalTransport(maildirs, lambda account: _maildir_of(house, account), lambda names: _tell(house, names))
+    local = LocalTransport(maildirs, lambda account: _mailbox_of(house, account), lambda names: _tell(house, names))
     programs = ProgramTransport(
         settings.delivery, delimiters=settings.mail.delimiters, account_of=house.accounts.by_address,
         hint=lambda names: _tell(house, names), clock=house.clock,
@@ -129,9 +129,14 @@ async def send(house: House, sockets: Mapping[str, Sequence[socket.socket]], sto
     await server.stop(house.settings.server.stop_seconds)
 
 
-def _maildir_of(house: House, account: str) -> str | None:
+def _mailbox_of(house: House, account: str) -> str | Put | None:
     found = house.accounts.by_address(account)
-    return str(found.maildir) if found is not None else None
+    if found is None:
+        return None
+    if found.store == "maildir":
+        return str(found.maildir)
+    box = house.mailstore.open(found)
+    return lambda spooled, copy, again: box.deliver(spooled, copy, again=again)
 
 
 def _tell(house: House, names: Sequence[str]) -> None:

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from bridge.config.define import Problem, setting
+
+Kind = Literal["maildir", "mbox"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,30 @@ class Accounts:
         "{home}/Maildir",
         "Mailbox of an account; also {home}.",
         es="Buzón de una cuenta; también {home}.",
+    )
+    store: Kind = setting(
+        "maildir",
+        "How mail is kept: maildir, or mbox (INBOX as one file that mail and mutt read, other folders as Maildirs). "
+        "A change moves no mail.",
+        es="Cómo se guarda el correo: maildir, o mbox (la entrada en un fichero que leen mail y mutt, las demás "
+        "carpetas en Maildir). Cambiarlo no traslada el correo.",
+    )
+    stores: dict[str, str] = setting(
+        dict,
+        'The same for single domains or addresses, as in "example.org" = "mbox", "juan@example.org" = "maildir".',
+        es='Lo mismo para dominios o direcciones: "example.org" = "mbox", "juan@example.org" = "maildir".',
+    )
+    mbox: str = setting(
+        "/var/mail/{user}",
+        "The file of a mailbox of kind mbox; also {home} and {domain}. Without them, users of other domains than the "
+        "first get user@domain as file name.",
+        es="El fichero de un buzón de tipo mbox; también {home} y {domain}. Sin ellos, los usuarios de dominios que no "
+        "sean el primero tienen usuario@dominio como nombre de fichero.",
+    )
+    mbox_status: bool = setting(
+        False,
+        "Write Status and X-Status into mbox files when messages are removed, for mail and mutt.",
+        es="Escribir Status y X-Status en los ficheros mbox al borrar mensajes, para mail y mutt.",
     )
     password_minimum: int = setting(
         8, "Shortest password, characters.", es="Longitud mínima de una contraseña, en caracteres."
@@ -45,12 +72,21 @@ class Accounts:
     )
 
     def problems(self) -> Iterator[Problem]:
-        for name in ("home", "maildir", "system_maildir"):
+        for name in ("home", "maildir", "mbox", "system_maildir"):
             if not getattr(self, name).startswith(("/", "{")):
                 yield Problem(
                     name,
                     "must be a full path or start with {mail}, {data} or {home}",
                     "debe ser una ruta completa o empezar por {mail}, {data} o {home}",
+                )
+        if not any(place in self.mbox for place in ("{user}", "{home}")):
+            yield Problem("mbox", "must contain {user} or {home}", "debe contener {user} o {home}")
+        for who, kind in self.stores.items():
+            if kind not in get_args(Kind):
+                yield Problem(
+                    "stores",
+                    f"{kind!r} for {who} is not one of {', '.join(get_args(Kind))}",
+                    f"{kind!r} para {who} no es uno de {', '.join(get_args(Kind))}",
                 )
         if "{user}" not in self.home:
             yield Problem("home", "must contain {user}", "debe contener {user}")

@@ -1,4 +1,5 @@
-"""Mailboxes of this machine: jobs into Maildirs, in batches, and a hint to whoever is looking.
+"""Mailboxes of this machine: jobs into Maildirs, in batches, or into what else keeps mail, one by one; and a hint to
+whoever is looking.
 
 Promises: Delivered only when message and name are on disk; the same job twice is one message (P08); disk trouble is
 temporary (D07). The hint is comfort: losing it only means that a reader sees the message at its next look.
@@ -12,25 +13,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bridge.deliver.base import Job
 from bridge.deliver.trouble import Trouble, judge, judge_error
+from bridge.model.errors import StoreError
 from bridge.model.outcome import Delivered, Outcome
 from bridge.store.delivery import Copy, Letter, Maildirs
+from bridge.store.spool import Damaged, Spooled
+
+Put = Callable[[Spooled, Copy, bool], str]      # a copy (perhaps `again`) into a mailbox: where it is now
 
 _log = logging.getLogger(__name__)
 
 
 class LocalTransport:
-    """`maildir_of(target)`: the Maildir of an account (None: there is no such account any more); `hint(accounts)` is
-    called with the account addresses that have new mail, from any thread."""
+    """`mailbox_of(target)`: the Maildir of an account or what puts mail into its mailbox (None: there is no such
+    account any more); `hint(accounts)` is called with the account addresses that have new mail, from any thread."""
 
     def __init__(
         self,
         maildirs: Maildirs,
-        maildir_of: Callable[[str], str | None],
+        mailbox_of: Callable[[str], str | Put | None],
         hint: Callable[[Sequence[str]], None] = lambda accounts: None,
         *,
         threads: int = 2,
     ) -> None:
-        self._maildirs, self._maildir_of, self._hint = maildirs, maildir_of, hint
+        self._maildirs, self._mailbox_of, self._hint = maildirs, mailbox_of, hint
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
 
@@ -44,12 +49,12 @@ class LocalTransport:
         outcomes: dict[int, Outcome] = {}
         letters: list[Letter] = []
         accounts: dict[int, str] = {}
+        reached: dict[str, None] = {}
         for job in jobs:
-            copies = tuple(self._copies(job, outcomes))
+            copies = tuple(self._copies(job, outcomes, reached))
             if copies:
                 letters.append(Letter(job.spooled, copies, job.again))
                 accounts.update((target.id, target.target) for target in job.targets)
-        reached: dict[str, None] = {}
         done: dict[str, Outcome] = {}
         for key, result in self._maildirs.put(letters).items():
             if isinstance(result, str):
@@ -69,19 +74,35 @@ class LocalTransport:
             self._pool = None
         self._maildirs.close()
 
-    def _copies(self, job: Job, outcomes: dict[int, Outcome]) -> list[Copy]:
+    def _copies(self, job: Job, outcomes: dict[int, Outcome], reached: dict[str, None]) -> list[Copy]:
+        """Those for Maildirs; the others are put here and now."""
         copies: list[Copy] = []
         for target in job.targets:
             try:
-                maildir = self._maildir_of(target.target)
+                mailbox = self._mailbox_of(target.target)
             except Exception as error:
                 outcomes[target.id] = judge_error(error).outcome
                 continue
-            if maildir is None:
+            if mailbox is None:
                 outcomes[target.id] = judge(Trouble.NO_MAILBOX).outcome
+            elif isinstance(mailbox, str):
+                copies.append(Copy(target.id, mailbox, target.address, target.original, target.sender))
             else:
-                copies.append(Copy(target.id, maildir, target.address, target.original, target.sender))
+                copy = Copy(target.id, "", target.address, target.original, target.sender)
+                outcomes[target.id] = found = self._put(mailbox, job, copy, target.target)
+                if isinstance(found, Delivered):
+                    reached[target.target] = None
         return copies
+
+    def _put(self, put: Put, job: Job, copy: Copy, account: str) -> Outcome:
+        try:
+            return Delivered(put(job.spooled, copy, job.again))
+        except (OSError, StoreError, Damaged) as error:
+            _log.warning("delivery to %s: %s", account, error)
+            return judge_error(error).outcome
+        except Exception as error:
+            _log.exception("delivery to %s", account)
+            return judge_error(error).outcome
 
     def _tell(self, accounts: Sequence[str]) -> None:
         try:

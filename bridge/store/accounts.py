@@ -56,6 +56,8 @@ class Account:
     language: str = ""
     name: str = ""
     addresses: tuple[str, ...] = ()
+    store: str = "maildir"      # how mail is kept: `config.accounts.Kind`
+    mbox: Path = Path()         # of the kind mbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Accounts:
         self._database, self._settings, self._clock, self._random = database, settings, clock, random
         self._places = {"data": str(data), "mail": str(mail or data / "mail")}
         self._domains = tuple(fold("@" + domain)[1:] for domain in domains)
+        self._kinds = {_folded(who): kind for who, kind in settings.stores.items()}
         self._hasher = passwords.Hasher(settings.hash_memory, settings.hash_rounds)
         self._lock = threading.Lock()
         self._snapshot = Snapshot()
@@ -382,7 +385,17 @@ class Accounts:
         places["home"] = home or _fill(self._settings.home, places)
         maildir = maildir or _fill(self._settings.maildir, places)
         return Account(number, login, login, Path(places["home"]), Path(maildir), bool(enabled), quota, language, name,
-                       addresses)
+                       addresses, self._kind(login, domain), self._mbox(places, domain))
+
+    def _kind(self, login: str, domain: str) -> str:
+        return self._kinds.get(login) or self._kinds.get(domain) or self._settings.store
+
+    def _mbox(self, places: Mapping[str, str], domain: str) -> Path:
+        """No two accounts share a file: names of other domains than the first say their domain."""
+        template = self._settings.mbox
+        if self._domains and domain != self._domains[0] and "{domain}" not in template and "{home}" not in template:
+            template = template.replace("{user}", "{user}@{domain}")
+        return Path(_fill(template, places))
 
 
 def _forget(
@@ -403,6 +416,11 @@ def _forget(
 def _fill(template: str, places: Mapping[str, str]) -> str:
     """Fixed placeholders, one pass: what comes from an address is never looked at again (sec-D03)."""
     return _PLACE.sub(lambda found: places.get(found[1], found[0]), template)
+
+
+def _folded(who: str) -> str:
+    """An address or a domain as accounts have them."""
+    return fold(who) if "@" in who else fold("@" + who)[1:]
 
 
 def _digest(secret: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from bridge.store import files, maildir
+from bridge.store.driver import Place
 from bridge.wire import lines
 
 CHUNK = 64 * 1024
@@ -111,15 +112,19 @@ def wire_size(data: bytes) -> int:
     return len(data) + data.count(b"\n") - (data.count(b"\r\n") if b"\r" in data else 0)
 
 
-def open_file(dirs: maildir.Dirs, name: str, info: str | None) -> int:
+def open_file(dirs: Place, name: str, info: str | None) -> int:
     """The file of a message; FileNotFoundError where another program has moved it."""
+    if not isinstance(dirs, maildir.Dirs):
+        return dirs.open(name, info)
     if info is None:
         return files.open_read(name, folder=dirs.new)
     return files.open_read(name + info, folder=dirs.cur)
 
 
-def read_file(dirs: maildir.Dirs, name: str, info: str | None, guess: int) -> bytes:
+def read_file(dirs: Place, name: str, info: str | None, guess: int) -> bytes:
     """A whole message as it is on disk. `guess`: its size or more, -1: unknown."""
+    if not isinstance(dirs, maildir.Dirs):
+        return dirs.read(name, info)
     descriptor = open_file(dirs, name, info)
     try:
         if guess < 0:
@@ -130,7 +135,7 @@ def read_file(dirs: maildir.Dirs, name: str, info: str | None, guess: int) -> by
         os.close(descriptor)
 
 
-def read_head(dirs: maildir.Dirs, name: str, info: str | None, least: int = 8192) -> bytes:
+def read_head(dirs: Place, name: str, info: str | None, least: int = 8192) -> bytes:
     """The start of a message, at least its header block (as far as that is not absurdly long)."""
     descriptor = open_file(dirs, name, info)
     try:

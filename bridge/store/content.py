@@ -16,10 +16,10 @@ from typing import Any
 
 from bridge.model.errors import StoreError
 from bridge.store import body, reconcile
+from bridge.store.driver import Place
 from bridge.store.home import Home, current
 from bridge.store.index import CONTENT_TABLES
 from bridge.store.mail import Column, Fields, Folder, Ranges
-from bridge.store.maildir import Dirs
 from bridge.wire import charset, dates, headers, lines, mime, structure, text
 
 CHUNK = 500             # rows of one chunk
@@ -252,7 +252,7 @@ def each(
                 yield message, data
 
 
-def _read(home: Home, dirs: Dirs, message: Message, head: bool) -> bytes | None:
+def _read(home: Home, dirs: Place, message: Message, head: bool) -> bytes | None:
     """The bytes of a message, None where the file isn't where we think."""
     try:
         if head:

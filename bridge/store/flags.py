@@ -11,6 +11,7 @@ from functools import lru_cache
 from sqlite3 import Connection
 
 from bridge.store import files, maildir
+from bridge.store.driver import Place
 from bridge.store.failpoints import Failpoint
 from bridge.store.home import FolderRow, Home, current, save
 from bridge.store.mail import (
@@ -206,10 +207,13 @@ def _flush_batch(home: Home, folder: Folder, after: int, goal: int) -> int | Non
         return None if last else int(rows[-1][0])
 
 
-def _rename(dirs: maildir.Dirs, due: list[tuple[int, str, str | None, str]]) -> tuple[list[tuple[int, str]], bool]:
+def _rename(dirs: Place, due: list[tuple[int, str, str | None, str]]) -> tuple[list[tuple[int, str]], bool]:
     """(what was renamed, whether some file was not where we thought)."""
     done: list[tuple[int, str]] = []
     lost = False
+    if not isinstance(dirs, maildir.Dirs):
+        noted = set(dirs.note([(name, wanted) for _, name, _, wanted in due])) if due else set()
+        return [(uid, wanted) for uid, name, _, wanted in due if (name, wanted) in noted], False
     for uid, name, info, wanted in due:
         old, source = (name, dirs.new) if info is None else (name + info, dirs.cur)
         try:

@@ -29,7 +29,7 @@ RECORD = Failpoint("folders.record", "writing subscriptions or special uses")
 def listed(home: Home) -> list[Listed]:
     """All folders, their missing parents, and names that are only subscribed; INBOX first, the rest in order."""
     with home.root() as root:
-        there = maildir.directories(root)
+        there = home.tree(root)
     subscribed = set(_subscriptions(home))
     uses = _special(home)
     parents: set[str] = set()
@@ -73,7 +73,7 @@ def create(home: Home, name: str, use: Sequence[str] = ()) -> Folder:
             raise MailError(f"Special use {one} is not supported", "USEATTR")
     try:
         with home.index.exclusive(), home.root() as root:
-            there = maildir.directories(root)
+            there = home.tree(root)
             if name in there:
                 raise MailError(f"Mailbox {name} exists already", "ALREADYEXISTS")
             if len(there) >= home.settings.folders:
@@ -100,6 +100,8 @@ def delete(home: Home, name: str) -> None:
                 row = row_of(db, name)
                 if row is not None:
                     reconcile.forget(db, row.id)
+            if home.driver is not None:
+                home.driver.removed(home, name)
             home.garbage += 1
             if name in _special(home):
                 _set_use(home, name, "")
@@ -119,7 +121,7 @@ def rename(home: Home, old: str, new: str) -> None:
         raise MailError("A mailbox can't become its own child", "CANNOT")
     try:
         with home.index.exclusive(), home.root() as root:
-            there = maildir.directories(root)
+            there = home.tree(root)
             moved = {name: new + name[len(old):] for name in there if name == old or name.startswith(old + "/")}
             if not moved:
                 raise NoSuchFolder(old)
@@ -127,6 +129,8 @@ def rename(home: Home, old: str, new: str) -> None:
                 if name in there:
                     raise MailError(f"Mailbox {name} exists already", "ALREADYEXISTS")
                 maildir.check_name(name)
+            if home.driver is not None:
+                home.driver.renamed(home, moved)
             for name, target in moved.items():
                 files.rename(there[name], maildir.directory_of(target), RENAME, old_folder=root, new_folder=root)
             files.sync_folder(root, RENAME)

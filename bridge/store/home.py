@@ -16,6 +16,7 @@ from bridge.config.store import Store
 from bridge.model.clock import Clock
 from bridge.model.errors import StoreError
 from bridge.store import files, maildir
+from bridge.store.driver import Driver, Place
 from bridge.store.index import Index
 from bridge.store.mail import Folder, FolderGone, NoSuchFolder
 from bridge.store.notify import Hints
@@ -74,6 +75,7 @@ class Home:
     settings: Store
     hints: Hints
     clock: Clock
+    driver: Driver | None = None            # None: all folders are Maildirs
     index: Index = field(init=False)
     recheck: set[str] = field(init=False, default_factory=set)      # folders that we changed ourselves
     # (generation, folder) -> times of new and cur, and of the scan
@@ -184,24 +186,38 @@ class Home:
             if plain == "." or maildir.is_folder(root, plain):
                 return plain
             try:
-                return maildir.directories(root)[name]
+                return self.tree(root)[name]
             except KeyError:
                 raise NoSuchFolder(name) from None
 
+    def tree(self, root: int) -> dict[str, str]:
+        """All folders: name -> directory; made here for those that only the driver knows."""
+        there = maildir.directories(root)
+        if self.driver is not None:
+            for name in self.driver.names(self):
+                if name not in there:
+                    there[name] = maildir.directory_of(name)
+                    maildir.make_folder(root, there[name])
+        return there
+
     @contextmanager
-    def folder_dirs(self, name: str) -> Iterator[maildir.Dirs]:
-        """The opened directories of a folder by its name; NoSuchFolder."""
+    def folder_dirs(self, name: str) -> Iterator[Place]:
+        """The opened folder of this name; NoSuchFolder."""
         try:
             lent = self._lend(maildir.directory_of(name))
         except FileNotFoundError:
             lent = self._lend(self.directory(name))
         try:
-            yield lent.dirs
+            if self.driver is None:
+                yield lent.dirs
+            else:
+                with self.driver.shelf(self, name, lent.dirs) as place:
+                    yield place
         finally:
             self._return(lent)
 
     @contextmanager
-    def own_change(self, row: FolderRow, dirs: maildir.Dirs) -> Iterator[None]:
+    def own_change(self, row: FolderRow, dirs: Place) -> Iterator[None]:
         """Files that we add or remove ourselves, under the lock: no reason for a scan now, only for one later on."""
         quiet = (row.new_time, row.cur_time) == dirs.times()
         yield

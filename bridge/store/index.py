@@ -26,7 +26,7 @@ from bridge.store.flock import FileLock
 
 FILE = "estafeta.index"
 LOCK = "estafeta.lock"
-VERSION = 3
+VERSION = 4
 LARGE_WAL = 8 << 20     # a checkpoint is due at the next write
 BUSY_SECONDS = 10.0
 
@@ -61,6 +61,13 @@ CREATE INDEX message_modseq ON message(folder, modseq);
 CREATE TABLE vanished(folder INTEGER NOT NULL, modseq INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL,
   PRIMARY KEY(folder, modseq, low)) WITHOUT ROWID;
 CREATE TABLE doomed(folder INTEGER NOT NULL, name TEXT NOT NULL, info TEXT, PRIMARY KEY(folder, name)) WITHOUT ROWID;
+CREATE TABLE mbox(                  -- messages of an mbox file (driver mbox), as of the last scan
+  stem TEXT PRIMARY KEY,            -- hash, and a number for those that are alike
+  start INTEGER NOT NULL, length INTEGER NOT NULL,                        -- with its From line and the empty line
+  info TEXT NOT NULL, date INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX mbox_start ON mbox(start);
+CREATE TABLE mbox_file(device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, time INTEGER NOT NULL);
+CREATE TABLE delivered(key TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;   -- put into the mbox before
 CREATE TABLE envelope(content INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE structure(content INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE body(content INTEGER PRIMARY KEY, data BLOB NOT NULL);

@@ -22,6 +22,8 @@ from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import StoreError
 from bridge.store import content, flags, folders, maildir, order, reconcile, tidy, transfer
 from bridge.store.body import SMALL, Body, open_file, read_file
+from bridge.store.delivery import Copy
+from bridge.store.driver import Driver, Place
 from bridge.store.flock import FileLock
 from bridge.store.home import FolderRow, Home, current, row_of, save
 from bridge.store.mail import (
@@ -46,6 +48,7 @@ from bridge.store.mail import (
 )
 from bridge.store.notify import Hints
 from bridge.store.search import Query
+from bridge.store.spool import Spooled
 from bridge.store.threads import Node
 from bridge.store.transfer import Appendable, Draft
 from bridge.wire import lines
@@ -301,7 +304,7 @@ class AccountStore:
             if ready:
                 yield ready
 
-    def _whole(self, folder: Folder, dirs: maildir.Dirs, message: content.Message) -> bytes | Body | None:
+    def _whole(self, folder: Folder, dirs: Place, message: content.Message) -> bytes | Body | None:
         """A message in one piece, or opened where it is big; None where it is gone."""
         try:
             if 0 <= message.size <= SMALL:
@@ -377,6 +380,12 @@ class AccountStore:
             self._changed(folder.name)
         return expunged
 
+    def deliver(self, spooled: Spooled, copy: Copy, *, again: bool) -> str:
+        """One recipient's copy into INBOX, for accounts with a driver (Maildirs: see `delivery`); where it is now."""
+        if self.home.driver is None:
+            raise TypeError("mail comes into Maildirs by delivery.Maildirs")
+        return self.home.driver.deliver(self.home, spooled, copy, again=again)
+
     # -- POP3
 
     def maildrop(self, name: str = "INBOX") -> tuple[Folder, list[Drop]]:
@@ -434,11 +443,21 @@ class AccountStore:
         self._later(self, name)
 
 
-class Mailstore:
-    """The accounts that this process has open."""
+Drivers = Callable[[Owner], Driver | None]
 
-    def __init__(self, settings: Store, *, hints: Hints | None = None, clock: Clock = SYSTEM, background: bool = True):
-        self.settings, self.clock = settings, clock
+
+def _maildirs(owner: Owner) -> Driver | None:
+    return None
+
+
+class Mailstore:
+    """The accounts that this process has open. `drivers`: how an account's messages are kept, None: a Maildir."""
+
+    def __init__(
+        self, settings: Store, *, hints: Hints | None = None, clock: Clock = SYSTEM, background: bool = True,
+        drivers: Drivers = _maildirs,
+    ) -> None:
+        self.settings, self.clock, self._drivers = settings, clock, drivers
         self.hints = hints or Hints()
         self._background = background
         self._lock = threading.Condition()
@@ -455,7 +474,7 @@ class Mailstore:
         with self._lock:
             found = self._open.get(owner.maildir)
             if found is None or found.address != owner.address:
-                home = Home(owner.address, owner.maildir, self.settings, self.hints, self.clock)
+                home = Home(owner.address, owner.maildir, self.settings, self.hints, self.clock, self._drivers(owner))
                 found = self._open[owner.maildir] = AccountStore(home, self._tidy_later)
             return found
 

@@ -72,8 +72,15 @@ class Rules:
 def append(path: Path, below: Path, spooled: Spooled, copy: Copy, now: float, rules: Rules) -> None:
     """One recipient's copy to the end of `path`, which lies below the folder `below`; on the disk at the return."""
     first = separator(copy.sender, now) + top(copy)
+    with opened(path, below, rules) as box:
+        box.append(entry(first, quoted(converted(spooled), rules.quoting)))
+
+
+@contextmanager
+def opened(path: Path, below: Path, rules: Rules) -> Iterator["Box"]:
+    """The file under both locks, made where there is none. Unsafe, Busy, OSError."""
     with _folder_of(path, below) as folder, _locked(folder, path.name, rules) as box:
-        box.append(_entry(first, quoted(converted(spooled), rules.quoting)))
+        yield box
 
 
 def separator(sender: str, now: float) -> bytes:
@@ -102,7 +109,7 @@ def quoted(chunks: Iterable[bytes], quoting: Quoting) -> Iterator[bytes]:
         yield pattern.sub(rb">\1", held) if fresh else held
 
 
-def _entry(first: bytes, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def entry(first: bytes, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """One entry: its first lines, the message, an empty line."""
     last = first
     for chunk in chunks:
@@ -170,7 +177,7 @@ def _require_safe(found: os.stat_result, name: str, rules: Rules) -> None:
 
 
 @contextmanager
-def _locked(folder: int, name: str, rules: Rules) -> Iterator["_Box"]:
+def _locked(folder: int, name: str, rules: Rules) -> Iterator["Box"]:
     """The file under both locks; what another process left half done is taken away first."""
     end = time.monotonic() + rules.patience
     for _ in range(_REOPEN):
@@ -180,7 +187,7 @@ def _locked(folder: int, name: str, rules: Rules) -> Iterator["_Box"]:
                 _wait(lambda: _take_both(descriptor, lock), end, name)     # noqa: B023 - called at once
                 if not _is(descriptor, folder, name):
                     continue
-                box = _Box(descriptor, folder, lock, made)
+                box = Box(descriptor, folder, lock, made)
                 box.repair()
                 yield box
                 return
@@ -316,23 +323,23 @@ def _dead(pid: int) -> bool:
 # --- the file
 
 
-class _Box:
+class Box:
     """The open file while both locks are held."""
 
     def __init__(self, descriptor: int, folder: int, lock: _DotLock, made: bool) -> None:
-        self._descriptor, self._folder, self._lock, self._made = descriptor, folder, lock, made
+        self.descriptor, self._folder, self._lock, self._made = descriptor, folder, lock, made
 
     def append(self, chunks: Iterable[bytes]) -> None:
         """All of it, or the file as it was."""
-        before = os.fstat(self._descriptor)
+        before = os.fstat(self.descriptor)
         self._lock.note(before.st_ino, before.st_size)
         try:
             gap = self._gap(before.st_size)
             if gap:
-                files.write(self._descriptor, gap, _WRITE)
+                files.write(self.descriptor, gap, _WRITE)
             for chunk in chunks:
-                files.write(self._descriptor, chunk, _WRITE)
-            files.fdatasync(self._descriptor, _FDATASYNC)
+                files.write(self.descriptor, chunk, _WRITE)
+            files.fdatasync(self.descriptor, _FDATASYNC)
             if self._made:
                 files.sync_folder(self._folder, _FSYNC)
         except BaseException:
@@ -344,31 +351,31 @@ class _Box:
         if self._lock.left is None:
             return
         inode, length = self._lock.left
-        found = os.fstat(self._descriptor)
+        found = os.fstat(self.descriptor)
         if found.st_ino == inode and found.st_size > length and self._one_entry(length):
             self._cut(length)
 
     def _cut(self, length: int) -> None:
         try:
             _TRUNCATE.before()
-            os.ftruncate(self._descriptor, length)
-            files.fdatasync(self._descriptor, _TRUNCATE)
+            os.ftruncate(self.descriptor, length)
+            files.fdatasync(self.descriptor, _TRUNCATE)
         except OSError as error:
             self._lock.keep()
             raise StoreError(f"a part of a message is left in an mbox: {error}") from error
 
     def _gap(self, size: int) -> bytes:
         """What is missing between the last entry and ours."""
-        tail = os.pread(self._descriptor, 2, max(size - 2, 0)) if size else b"\n\n"
+        tail = os.pread(self.descriptor, 2, max(size - 2, 0)) if size else b"\n\n"
         return b"" if tail == b"\n\n" else b"\n" if tail.endswith(b"\n") else b"\n\n"
 
     def _one_entry(self, start: int) -> bool:
         """Is what follows `start` one entry or a part of one? Others may have appended since."""
-        head = os.pread(self._descriptor, 7, start).lstrip(b"\n")
+        head = os.pread(self.descriptor, 7, start).lstrip(b"\n")
         if not (head.startswith(b"From ") or b"From ".startswith(head)):
             return False
         count, held, offset = 0, b"", start
-        while data := os.pread(self._descriptor, 1 << 16, offset):
+        while data := os.pread(self.descriptor, 1 << 16, offset):
             offset += len(data)
             data = held + data
             cut = data.rfind(b"\n") + 1

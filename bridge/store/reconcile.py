@@ -13,11 +13,13 @@ import errno
 import os
 import stat as kinds
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from sqlite3 import Connection
 
 from bridge.model.errors import StoreError
 from bridge.store import files, maildir, uidlist
+from bridge.store.driver import Found, Place
 from bridge.store.failpoints import Failpoint
 from bridge.store.home import FolderRow, Home, remove_quietly, row_of, save, take_contents, take_uids, vanish
 from bridge.store.mail import KEYWORD_LIMIT, NoSuchFolder
@@ -28,8 +30,6 @@ KEYWORD_FILES = ("estafeta-keywords", "dovecot-keywords")
 
 MOVE = Failpoint("reconcile.move", "giving a foreign file a name that we can keep")
 KEYWORDS = Failpoint("reconcile.keywords", "writing the names of keyword letters")
-
-Found = tuple[str, str | None]      # (stem, info) of a file; info None: it is in new
 
 
 def refresh(home: Home, name: str, *, force: bool = False) -> bool:
@@ -46,7 +46,7 @@ def refresh(home: Home, name: str, *, force: bool = False) -> bool:
         raise StoreError(f"{home.path}, {name}: {error}") from error
 
 
-def _unchanged(home: Home, name: str, dirs: maildir.Dirs) -> bool:
+def _unchanged(home: Home, name: str, dirs: Place) -> bool:
     with home.index.read() as db:
         found = db.execute(
             "SELECT id, device, inode, new_time, cur_time FROM folder WHERE name=?", (name,)
@@ -75,7 +75,7 @@ class _Adoption:
 
     home: Home
     name: str
-    dirs: maildir.Dirs
+    dirs: Place
     row: FolderRow = field(init=False)
     is_new: bool = field(init=False, default=False)
     known_uids: dict[str, int] = field(init=False, default_factory=dict)
@@ -224,17 +224,21 @@ class _Adoption:
         if not self.is_new:
             with self.home.index.read() as db:
                 doomed = db.execute("SELECT name, info FROM doomed WHERE folder=?", (self.row.id,)).fetchall()
-            for name, info in doomed:
-                remove_file(self.dirs, name, info)
-                self.doomed.add(name)
+            self.doomed = {name for name, _ in doomed}
+            if isinstance(self.dirs, maildir.Dirs):
+                for name, info in doomed:
+                    remove_file(self.dirs, name, info)
+            elif doomed:
+                with suppress(StoreError):      # the next sweep tries again
+                    self.dirs.remove(doomed)
 
     def _compare(self) -> tuple[list[Found], list[tuple[int, int, Found]], list[int]]:
         """(files that are new to us, (uid, flags, new place) of renamed files, UIDs of files that are gone)."""
         known_new, known_cur = self._known()
-        new, cur = set(_listing(self.dirs.new)), set(_listing(self.dirs.cur))
+        new, cur = _listings(self.dirs)
         lost_new, lost_cur = known_new - new, known_cur - cur
         if lost_new or lost_cur:
-            new, cur = set(_listing(self.dirs.new)), set(_listing(self.dirs.cur))
+            new, cur = _listings(self.dirs)
             lost_new, lost_cur = lost_new - new, lost_cur - cur
         appeared: list[Found] = [(name, None) for name in new - known_new]
         appeared.extend(maildir.split(name) for name in cur - known_cur)
@@ -285,13 +289,13 @@ class _Adoption:
 
     def _resolve(self, added: list[Found], taken: set[str]) -> list[Found]:
         """Files of which the index can take the names; others get a name of ours."""
-        if not taken and _all_sound(added):
+        if (not taken and _all_sound(added)) or not isinstance(self.dirs, maildir.Dirs):
             return added
         out: list[Found] = []
         for found in sorted(added, key=_cur_first) if len(added) > 1 else added:
             stem, info = found
             if stem in taken or not maildir.is_sound(stem) or (info is None and maildir.MARK in stem):
-                place = self._renamed(stem, info, taken)
+                place = self._renamed(self.dirs, stem, info, taken)
                 if place is None:
                     continue
                 stem, info = place
@@ -299,23 +303,23 @@ class _Adoption:
             out.append((stem, info))
         return out
 
-    def _renamed(self, stem: str, info: str | None, taken: set[str]) -> Found | None:
+    def _renamed(self, dirs: maildir.Dirs, stem: str, info: str | None, taken: set[str]) -> Found | None:
         """Move a file with a name that we can't keep (or that exists twice) to `cur` under one that we can."""
-        source = self.dirs.new if info is None else self.dirs.cur
+        source = dirs.new if info is None else dirs.cur
         plain, rest = maildir.split(stem) if info is None else (stem, info)
         if plain in taken or not maildir.is_sound(plain):
-            if plain in taken and self._same_file(stem, info, plain):
+            if plain in taken and self._same_file(dirs, stem, info, plain):
                 remove_quietly(stem + (info or ""), source)     # a second name of the same file, left by a crash
                 return None
             plain = maildir.unique()
         rest = rest if rest.startswith(maildir.MARK) and rest.isascii() else maildir.MARK
         try:
-            files.rename(stem + (info or ""), plain + rest, MOVE, old_folder=source, new_folder=self.dirs.cur)
+            files.rename(stem + (info or ""), plain + rest, MOVE, old_folder=source, new_folder=dirs.cur)
         except FileNotFoundError:
             return None
         return plain, rest
 
-    def _same_file(self, stem: str, info: str | None, plain: str) -> bool:
+    def _same_file(self, dirs: maildir.Dirs, stem: str, info: str | None, plain: str) -> bool:
         with self.home.index.read() as db:
             other = db.execute(
                 "SELECT name, info FROM message WHERE folder=? AND name=?", (self.row.id, plain)
@@ -323,8 +327,8 @@ class _Adoption:
         if other is None:
             return False
         try:
-            mine = os.stat(stem + (info or ""), dir_fd=self.dirs.new if info is None else self.dirs.cur)
-            theirs = os.stat(other[0] + (other[1] or ""), dir_fd=self.dirs.new if other[1] is None else self.dirs.cur)
+            mine = os.stat(stem + (info or ""), dir_fd=dirs.new if info is None else dirs.cur)
+            theirs = os.stat(other[0] + (other[1] or ""), dir_fd=dirs.new if other[1] is None else dirs.cur)
         except OSError:
             return False
         return (mine.st_dev, mine.st_ino) == (theirs.st_dev, theirs.st_ino)
@@ -332,7 +336,10 @@ class _Adoption:
     def _inspect(self, added: list[Found]) -> list[tuple[int, int, str, str | None]]:
         """(date, known UID or 0, stem, info) of new messages, in the order in which they get UIDs."""
         out: list[tuple[int, int, str, str | None]] = []
-        known, new, cur = self.known_uids, self.dirs.new, self.dirs.cur
+        known = self.known_uids
+        if not isinstance(self.dirs, maildir.Dirs):
+            return [(date, known.get(stem, 0), stem, info) for date, stem, info in self.dirs.inspect(added)]
+        new, cur = self.dirs.new, self.dirs.cur
         is_file, stat = kinds.S_ISREG, os.stat
         for stem, info in added:
             try:
@@ -418,7 +425,7 @@ class _Adoption:
     def _finish(self, appeared: list[Found]) -> None:
         """Files that we wanted to remove and that somebody has renamed meanwhile."""
         for stem, info in appeared:
-            if stem in self.doomed:
+            if stem in self.doomed and isinstance(self.dirs, maildir.Dirs):
                 remove_file(self.dirs, stem, info)
 
 
@@ -443,6 +450,13 @@ def write_list(db: Connection, row: FolderRow, folder: int, *, sync: bool = True
 def remove_file(dirs: maildir.Dirs, stem: str, info: str | None) -> None:
     """Remove a message's file wherever it is by now."""
     remove_quietly(stem, dirs.new) if info is None else remove_quietly(stem + info, dirs.cur)
+
+
+def _listings(dirs: Place) -> tuple[set[str], set[str]]:
+    """File names in new and cur, or what a driver has in their place."""
+    if isinstance(dirs, maildir.Dirs):
+        return set(_listing(dirs.new)), set(_listing(dirs.cur))
+    return set(), dirs.listing()
 
 
 def _listing(folder: int) -> list[str]:

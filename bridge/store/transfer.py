@@ -9,14 +9,15 @@ Fails by: NoSuchFolder, MailError, DiskFull, StoreError; then nothing has change
 import errno
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from sqlite3 import Connection
 
 from bridge.model.errors import StoreError
 from bridge.store import files, maildir, reconcile, uidlist
-from bridge.store.body import CHUNK
+from bridge.store.body import CHUNK, open_file
+from bridge.store.driver import Found, Item, Place, Placed, Shelf
 from bridge.store.failpoints import Failpoint
 from bridge.store.flags import learn
 from bridge.store.home import (
@@ -42,6 +43,8 @@ from bridge.store.mail import (
 from bridge.wire.lines import DiskWriter
 
 IN_MEMORY = 256 * 1024      # a bigger draft goes to a file while it comes in
+AT_ONCE = 64                # messages carried between folders of different kinds at once
+NEW_CONTENT = -1            # what is cached of the source doesn't hold for the copy
 INLINE = 64                 # expunged files up to this many are removed at once
 
 WRITE = Failpoint("append.write", "writing an appended message")
@@ -138,34 +141,62 @@ def append(home: Home, name: str, messages: Sequence[Appendable]) -> Copied:
 
 
 def _append(
-    home: Home, row: FolderRow, dirs: maildir.Dirs, root: int, settled: list[tuple[str, Appendable, float]], now: int
+    home: Home, row: FolderRow, dirs: Place, root: int, settled: list[tuple[str, Appendable, float]], now: int
 ) -> Copied:
     reserved, first = row.reserved, take_uids(row, len(settled))
     uids = tuple(range(first, row.uidnext))
-    shown: list[str] = []
+    shown: list[Placed] = []
     try:
         with home.index.write(full=row.reserved != reserved) as db:
             row.highestmodseq = row.membership = row.highestmodseq + 1
             content = take_contents(db, len(settled))
-            values, names = [], []
+            values: list[tuple[object, ...]] = []
+            names: list[str] = []
+            bits = [learn(home, db, row, flags) for _, (_, flags, _), _ in settled]
+            infos = [maildir.info_of(one, None, len(row.names)) for one in bits]
             with home.own_change(row, dirs):
-                for uid, (source, (draft, flags, _), date) in zip(uids, settled):
-                    bits = learn(home, db, row, flags)
-                    stem, info = maildir.sized(draft.disk, draft.wire), maildir.info_of(bits, None, len(row.names))
-                    files.rename(source, stem + info, SHOW, old_folder=root, new_folder=dirs.cur)
-                    shown.append(stem + info)
-                    names.append(stem)
-                    place = (draft.wire, int(date), now, content + uid - first, stem, info)
-                    values.append((row.id, uid, bits, row.highestmodseq, *place))
-            files.sync_folder(dirs.cur, FOLDER)
+                for at, one in enumerate(_shown(dirs, root, settled, infos, shown)):
+                    names.append(one.stem)
+                    place = (one.wire, int(settled[at][2]), now, content + at, one.stem, one.info)
+                    values.append((row.id, first + at, bits[at], row.highestmodseq, *place))
             db.executemany("INSERT INTO message VALUES(?,?,?,?,?,?,?,?,?,?)", values)
             list_uids(db, row, dirs, first, names)
             save(db, row)
     except BaseException:
-        for filename in shown:
-            remove_quietly(filename, dirs.cur)
+        _take_back(dirs, [(one.stem, one.info) for one in shown])
         raise
     return Copied(row.uidvalidity, (), uids, row.highestmodseq)
+
+
+def _shown(
+    dirs: Place, root: int, settled: list[tuple[str, Appendable, float]], infos: Sequence[str], shown: list[Placed]
+) -> list[Placed]:
+    """The drafts as messages of the folder, durable; `shown` says how far it got."""
+    if isinstance(dirs, maildir.Dirs):
+        for (source, (draft, _, _), _), info in zip(settled, infos):
+            stem = maildir.sized(draft.disk, draft.wire)
+            files.rename(source, stem + info, SHOW, old_folder=root, new_folder=dirs.cur)
+            shown.append(Placed(stem, info, draft.wire))
+        files.sync_folder(dirs.cur, FOLDER)
+        return shown
+    with ExitStack() as opened:
+        items = []
+        for (source, _, date), info in zip(settled, infos):
+            descriptor = files.open_read(source, folder=root)
+            opened.callback(os.close, descriptor)
+            items.append(Item(descriptor, date, info))
+        shown.extend(dirs.put(items))
+    return shown
+
+
+def _take_back(dirs: Place, shown: Sequence[Found]) -> None:
+    """Remove what has been put already; what stays is adopted as a message."""
+    if isinstance(dirs, maildir.Dirs):
+        for stem, info in shown:
+            remove_quietly(stem + (info or ""), dirs.cur)
+    elif shown:
+        with suppress(OSError, StoreError):
+            dirs.remove(shown)
 
 
 def _row(home: Home, name: str) -> FolderRow:
@@ -180,7 +211,7 @@ def _row(home: Home, name: str) -> FolderRow:
     return row
 
 
-def list_uids(db: Connection, row: FolderRow, dirs: maildir.Dirs, first: int, names: Sequence[str]) -> None:
+def list_uids(db: Connection, row: FolderRow, dirs: Place, first: int, names: Sequence[str]) -> None:
     """Append new UIDs to the uidlist, or write it anew where it is behind."""
     if uidlist.size(dirs.folder) and uidlist.last_uid(dirs.folder) < (row.uidvalidity, first):
         uidlist.append(dirs.folder, zip(range(first, first + len(names)), names))
@@ -218,21 +249,26 @@ def _transfer(home: Home, folder: Folder, uids: Ranges, target: str, *, moving: 
         reserved, first = goal.reserved, take_uids(goal, len(sources))
         done: list[tuple[Source, str, str]] = []
         try:
-            with home.index.write(full=goal.reserved != reserved) as db:
+            doomed = moving and not isinstance(here, maildir.Dirs)
+            with home.index.write(full=goal.reserved != reserved or doomed) as db:
                 flags = _translated(home, db, origin, goal, sources)
                 with home.own_change(goal, there), home.own_change(origin, here):
                     _place(here, there, sources, flags, len(goal.names), moving, done)
-                if done:
+                if done and isinstance(there, maildir.Dirs):
                     files.sync_folder(there.cur, COPY_FOLDER)
                 goal.uidnext = first + len(done)
                 _record(home, db, origin, goal, done, first, flags, moving)
                 list_uids(db, goal, there, first, [stem for _, stem, _ in done])
                 if moving:
+                    _doom(db, here, there, origin, done)
                     save(db, origin)
                 save(db, goal)
         except BaseException:
             _undo(here, there, done, moving)
             raise
+    if moving and not isinstance(here, maildir.Dirs):
+        with suppress(StoreError):
+            sweep(home, folder)
     source = tuple(one[0] for one, _, _ in done)
     return Copied(goal.uidvalidity, source, tuple(range(first, first + len(done))), origin.highestmodseq)
 
@@ -261,10 +297,14 @@ def _translated(
 
 
 def _place(
-    here: maildir.Dirs, there: maildir.Dirs, sources: Sequence[Source], flags: dict[int, int], known: int,
+    here: Place, there: Place, sources: Sequence[Source], flags: dict[int, int], known: int,
     moving: bool, done: list[tuple[Source, str, str]],
 ) -> None:
-    """Put the files into the target; those that are gone are left out."""
+    """Put the messages into the target; those that are gone are left out."""
+    if not isinstance(here, maildir.Dirs) or not isinstance(there, maildir.Dirs):
+        for start in range(0, len(sources), AT_ONCE):
+            _carry(here, there, sources[start:start + AT_ONCE], flags, known, done)
+        return
     for one in sources:
         name, info = one[5], one[6]
         stem = maildir.unique() + "".join(maildir.sizes_of(name))
@@ -280,6 +320,42 @@ def _place(
         done.append((one, stem, rest))
 
 
+def _carry(
+    here: Place, there: Place, sources: Sequence[Source], flags: dict[int, int], known: int,
+    done: list[tuple[Source, str, str]],
+) -> None:
+    """Copies of some messages, where the two folders are kept in different ways or not in files."""
+    with ExitStack() as opened:
+        items: list[tuple[Source, Item]] = []
+        for one in sources:
+            try:
+                descriptor = open_file(here, one[5], one[6])
+            except FileNotFoundError:
+                continue
+            opened.callback(os.close, descriptor)
+            items.append((one, Item(descriptor, one[3], maildir.info_of(flags[one[1]], None, known))))
+        if isinstance(there, maildir.Dirs):
+            for one, item in items:
+                stem = maildir.sized(os.fstat(item.descriptor).st_size, one[2]) if one[2] >= 0 else maildir.unique()
+                _copy_file(item.descriptor, stem + item.info, there, item.date)
+                done.append((one, stem, item.info))
+            return
+        for (one, _), placed in zip(items, there.put([item for _, item in items])):
+            content = one[4] if placed.wire == one[2] else NEW_CONTENT
+            source = (one[0], one[1], placed.wire, one[3], content, one[5], one[6])
+            done.append((source, placed.stem, placed.info))
+
+
+def _doom(
+    db: Connection, here: Place, there: Place, origin: FolderRow, done: Sequence[tuple[Source, str, str]]
+) -> None:
+    """A moved message that was copied is still in the old place: it is to go (P19)."""
+    if isinstance(here, maildir.Dirs) and isinstance(there, maildir.Dirs):
+        return
+    rows = [(origin.id, one[5], one[6]) for one, _, _ in done]
+    db.executemany("INSERT OR REPLACE INTO doomed VALUES(?,?,?)", rows)
+
+
 def _link(old: str, source: int, new: str, there: maildir.Dirs) -> None:
     """A second name for the file, or a copy of it where the file system has no more links."""
     try:
@@ -290,18 +366,24 @@ def _link(old: str, source: int, new: str, there: maildir.Dirs) -> None:
             raise
     reading = files.open_read(old, folder=source)
     try:
-        about = os.fstat(reading)
-        writing = files.create(new, WRITE, folder=there.tmp)
-        try:
-            while piece := os.read(reading, CHUNK):
-                files.write(writing, piece, WRITE)
-            os.utime(writing, ns=(about.st_mtime_ns, about.st_mtime_ns))
-            files.fdatasync(writing, SYNC)
-        finally:
-            os.close(writing)
-        files.rename(new, new, COPY, old_folder=there.tmp, new_folder=there.cur)
+        _copy_file(reading, new, there, os.fstat(reading).st_mtime)
     finally:
         os.close(reading)
+
+
+def _copy_file(reading: int, new: str, there: maildir.Dirs, date: float) -> None:
+    """A file of its own with the same content."""
+    writing = files.create(new, WRITE, folder=there.tmp)
+    try:
+        at = 0
+        while piece := os.pread(reading, CHUNK, at):
+            files.write(writing, piece, WRITE)
+            at += len(piece)
+        os.utime(writing, (date, date))
+        files.fdatasync(writing, SYNC)
+    finally:
+        os.close(writing)
+    files.rename(new, new, COPY, old_folder=there.tmp, new_folder=there.cur)
 
 
 def _record(
@@ -316,13 +398,17 @@ def _record(
         db.executemany("DELETE FROM message WHERE folder=? AND uid=?", [(origin.id, one[0]) for one, _, _ in done])
         vanish(db, origin, [one[0] for one, _, _ in done])
     goal.highestmodseq = goal.membership = goal.highestmodseq + 1
+    contents = [one[4] if one[4] != NEW_CONTENT else take_contents(db, 1) for one, _, _ in done]
     db.executemany("INSERT INTO message VALUES(?,?,?,?,?,?,?,?,?,?)", [
-        (goal.id, first + at, flags[one[1]], goal.highestmodseq, one[2], one[3], now, one[4], stem, rest)
+        (goal.id, first + at, flags[one[1]], goal.highestmodseq, one[2], one[3], now, contents[at], stem, rest)
         for at, (one, stem, rest) in enumerate(done)
     ])
 
 
-def _undo(here: maildir.Dirs, there: maildir.Dirs, done: Sequence[tuple[Source, str, str]], moving: bool) -> None:
+def _undo(here: Place, there: Place, done: Sequence[tuple[Source, str, str]], moving: bool) -> None:
+    if not isinstance(here, maildir.Dirs) or not isinstance(there, maildir.Dirs):
+        _take_back(there, [(stem, rest) for _, stem, rest in done])
+        return
     for one, stem, rest in done:
         if not moving:
             remove_quietly(stem + rest, there.cur)
@@ -377,6 +463,8 @@ def sweep(home: Home, folder: Folder) -> int:
         return 0
     try:
         with home.folder_dirs(folder.name) as dirs:
+            if not isinstance(dirs, maildir.Dirs):
+                return _sweep_shelf(home, folder, dirs)
             missing = {name for name, info in doomed if not _remove(dirs, name, info)}
             if missing:
                 _remove_renamed(dirs, missing)
@@ -387,6 +475,17 @@ def sweep(home: Home, folder: Folder) -> int:
         raise StoreError(f"{home.path}, {folder.name}: {error}") from error
     with home.index.write() as db:
         db.executemany("DELETE FROM doomed WHERE folder=? AND name=?", [(folder.id, name) for name, _ in doomed])
+    return len(doomed)
+
+
+def _sweep_shelf(home: Home, folder: Folder, shelf: Shelf) -> int:
+    with home.index.exclusive():
+        with home.index.read() as db:
+            doomed = db.execute("SELECT name, info FROM doomed WHERE folder=?", (folder.id,)).fetchall()
+        shelf.remove(doomed)
+        home.recheck.add(folder.name)
+        with home.index.write() as db:
+            db.executemany("DELETE FROM doomed WHERE folder=? AND name=?", [(folder.id, name) for name, _ in doomed])
     return len(doomed)
 
 

@@ -14,7 +14,7 @@ from tests.lab import Lab
 from tests.seeds.book import BOOK, Sentence, World
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("smtp_003", "access_003", "fetch_003", "lists_003")
+PARTS = ("smtp_003", "access_003", "fetch_003", "stores_003", "lists_003")
 USERS = ("ana", "eloy", "margarita", "luis")
 
 
