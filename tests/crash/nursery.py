@@ -119,12 +119,18 @@ def main() -> None:
     from bridge import cli, roles, start  # noqa: F401  what `run` imports, once
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel waits for the children
+    made = []
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()
         if pid == 0:
             _run(order)
+        made.append(pid)
         print(pid, flush=True)
+    for pid in made:  # the test has ended, however it ended
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
 
 
 def _run(order: dict[str, str]) -> None:

@@ -62,14 +62,14 @@ class Cut:
     broken: int
 
 
-def cut(folder: Path, number: int, rng: random.Random, before: Nursery, after: Nursery) -> Cut:
+def cut(folder: Path, number: int, rng: random.Random, before: Nursery, after: Nursery, plan: str) -> Cut:
     """One cut: `before` forks the appliance that is cut off, `after` the one that finds what is left."""
     folder.mkdir(parents=True)
     make_disks(folder)
     disks = folder / "disks"
     for name in DISKS:
         mount(folder / f"{name}.img", disks / name)
-    lab = Sprig(folder / "lab", paths=_paths(disks), nursery=before)
+    lab = Sprig(folder / "lab", paths=_paths(disks), nursery=before, plan=plan)
     try:
         accepted = _load(lab, folder, number, rng)
     finally:
@@ -123,8 +123,9 @@ def main(folder: Path, cuts: int, environ: dict[str, str]) -> int:
     seed = int(time.time())
     print("seed", seed)
     rng = random.Random(seed)
+    plan = environ.pop("ESTAFETA_FP", "")
     with nursery(environ) as before, nursery() as after:
-        done = [cut(folder / f"cut{number}", number, rng, before, after) for number in range(cuts)]
+        done = [cut(folder / f"cut{number}", number, rng, before, after, plan) for number in range(cuts)]
     accepted, lost = sum(one.accepted for one in done), sum(one.lost for one in done)
     doubled, broken = sum(one.doubled for one in done), sum(one.broken for one in done)
     print(f"cuts {cuts} accepted {accepted} lost {lost} doubled {doubled} broken {broken}")

@@ -51,5 +51,5 @@ def test_poison_is_set_aside_and_the_others_flow(tmp_path: Path) -> None:
 def test_the_mutant_that_blames_nobody_is_caught(tmp_path: Path) -> None:
     with nursery(mutant("poison,nobody-blamed")) as home:
         lab = Sprig(tmp_path / "mutant", nursery=home)
-        run(lab, 8)
+        run(lab, 5)
     assert ids_in(lab.spool / "quarantine") != {"poison"}
