@@ -8,6 +8,7 @@ Fails by: StoreError where the server can't be reached or says no for now; the p
 
 import logging
 import os
+import re
 import smtplib
 import threading
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from bridge.watch.trace import Journal
 
 HOST, SECONDS = "127.0.0.1", 300.0
 COMMIT = Failpoint("fetchmail.own.commit", "the ledger in a user's own state folder")
+_NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9.-]{0,250}")
 _TOO_BIG = Reply(552, "5.3.4", "Message too big")
 _log = logging.getLogger("estafeta.fetch")
 
@@ -39,7 +41,8 @@ Fix = Callable[[bytes, Envelope], bytes]
 
 
 class Server:
-    """Our own server as an SMTP client sees it: one connection, one message at a time, in the place of a door."""
+    """Our own server as an SMTP client sees it: one connection, one message at a time, in the place of a door.
+    `hostname` is what it calls itself, once it was spoken to."""
 
     def __init__(self, port: int, message_size: int) -> None:
         self.ids = Ids()
@@ -98,6 +101,8 @@ class Server:
             if self._session is None:
                 self._session = smtplib.SMTP(HOST, self._port, local_hostname="localhost", timeout=SECONDS)
                 self._session.ehlo_or_helo_if_needed()
+                name = _NAME.match(self._session.ehlo_resp or self._session.helo_resp or b"")
+                self.hostname = name[0].decode() if name else self.hostname
             yield self._session
         except StoreError:
             raise

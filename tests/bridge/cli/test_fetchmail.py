@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -212,6 +213,7 @@ def test_who_may_not_write_here_goes_by_smtp(home: Home, stranger: Lab, capsys: 
         assert run() == 0
         texts = [one.read_bytes() for one in stranger.wait_mails("ana", 2)]
         assert any(b"Return-Path: <writer2@example.net>" in one and b"..two dots" in one for one in texts)
+        assert all(re.search(rb"^Delivered-To: fetch-\w+@mail\.example\.org\r?$", one, re.M) for one in texts)
         assert run() == 1
         assert run("-F") == 1, "what was collected is deleted there now"
         assert not server.messages
