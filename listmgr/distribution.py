@@ -97,6 +97,8 @@ def reject(office: Office, which: MailingList, post: Post, reason: str, text: st
 
 
 def _notice(which: MailingList, reason: str) -> str:
+    if reason == "moderated":
+        return which.options.member_moderation_notice
     return which.options.nonmember_rejection_notice if reason in ("nonmember", "listed") else ""
 
 

@@ -70,6 +70,7 @@ KEEPER = {
     ),
     "password_admin": ("Password of the owners", "Contraseña de los responsables"),
     "password_moderator": ("Password of the moderators", "Contraseña de los moderadores"),
+    "password_new": ("New password", "Contraseña nueva"),
     "password_again": ("The same again", "Otra vez la misma"),
     "password_known": ("There is one now.", "Ahora hay una."),
     "password_none": ("There is none now.", "Ahora no hay ninguna."),

@@ -152,6 +152,14 @@ class Options:
         "members", "privacy/subscribing", "Who may see the roster.", "Quién puede ver la relación de miembros.",
         choices=("anyone", "members", "admins"),
     )  # fmt: skip
+    obscure_addresses: bool = option(
+        True, "privacy/subscribing", "Write members' addresses on pages so that robots don't recognise them?",
+        "¿Escribir las direcciones de los miembros en las páginas de forma que los robots no las reconozcan?",
+    )  # fmt: skip
+    ban_list: tuple[str, ...] = option(
+        (), "privacy/subscribing", "Addresses that may neither join nor post (patterns: *@example.org), one a line.",
+        "Direcciones que no pueden entrar ni escribir (patrones: *@example.org), una por línea.", kind="patterns",
+    )  # fmt: skip
     # privacy: senders
     default_member_moderation: bool = option(
         False, "privacy/sender", "Are new members moderated?", "¿Se moderan los mensajes de miembros nuevos?"
@@ -159,6 +167,10 @@ class Options:
     member_moderation_action: str = option(
         "hold", "privacy/sender", "What happens to posts of moderated members.",
         "Qué se hace con los mensajes de miembros moderados.", choices=("hold", "reject", "discard"),
+    )  # fmt: skip
+    member_moderation_notice: str = option(
+        "", "privacy/sender", "Text of the mail that rejects a moderated member's post.",
+        "Texto con que se rechaza un mensaje de un miembro moderado.", kind="text",
     )  # fmt: skip
     accept_these_nonmembers: tuple[str, ...] = option(
         (), "privacy/sender", "Non-members whose posts are accepted (globs: *@example.org).",

@@ -212,7 +212,7 @@ def ban(connection: Connection, list_id: int, pattern: str, *, now: float) -> bo
 def banned(connection: Connection, which: MailingList, address: str) -> bool:
     """Is the address kept off this list or off all lists?"""
     query = select(tables.ban.c.pattern).where(tables.ban.c.list_id.in_((0, which.id)))
-    return matches(address, connection.execute(query).scalars())
+    return matches(address, which.options.ban_list) or matches(address, connection.execute(query).scalars())
 
 
 MAX_STARS = 4

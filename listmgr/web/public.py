@@ -222,7 +222,8 @@ def _roster(site: Site, request: Request, which: MailingList, session: Session |
     keeper = session is not None and session.moderates(which)
     with site.office.core.read() as connection:
         found = [one for one in roster.members(connection, which) if keeper or not one.hide]
-    people = [one.address if keeper else one.address.replace("@", f" {WORDS[language].at} ") for one in found]
+    plain = keeper or not which.options.obscure_addresses
+    people = [one.address if plain else one.address.replace("@", f" {WORDS[language].at} ") for one in found]
     return site.page(
         "roster", request, language, title=which.title, name=which.name, people=people, languages=True,
     )  # fmt: skip

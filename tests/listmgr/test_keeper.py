@@ -575,6 +575,8 @@ def test_roster_rule(house, ann: Person, boss_of_test, new, rule: str) -> None:
     assert ("ann at example.org" in stranger.text) is (rule == "anyone")
     assert "shy" not in stranger.text + visitor.text
     assert "shy@example.org" in keeper.text
+    house.office.core.write_now(lambda c: registry.change(c, registry_of(house), {"obscure_addresses": False}))
+    assert ("ann@example.org" in ann.get(path).text) is (rule != "admins")
 
 
 @pytest.fixture
