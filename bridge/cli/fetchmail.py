@@ -440,8 +440,8 @@ def _looked(job: Job, site: Site, accounts: "Sequence[FetchAccount]") -> "list[R
             seen = found.known
             all_of_it = found.new + seen
             job.voice.say(
-                f"{all_of_it} messages ({seen} seen) for {account.name} ({found.size} octets).",
-                f"{all_of_it} mensajes ({seen} vistos) para {account.name} ({found.size} octetos).",
+                f"{all_of_it} message{_s(all_of_it)} ({seen} seen) for {account.name} ({found.size} octets).",
+                f"{all_of_it} mensaje{_s(all_of_it)} ({seen} vistos) para {account.name} ({found.size} octetos).",
             )
         else:
             job.voice.complain(f"{account.name}: {found.error}")
@@ -449,13 +449,17 @@ def _looked(job: Job, site: Site, accounts: "Sequence[FetchAccount]") -> "list[R
     return results
 
 
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
 def _tell(job: Job, result: "Result") -> None:
     name = result.account
     if result.new or result.removed or result.skipped:
         job.voice.say(
-            f"{result.new} messages for {name} ({result.size} octets), {result.known} seen before, "
+            f"{result.new} message{_s(result.new)} for {name} ({result.size} octets), {result.known} seen before, "
             f"{result.removed} deleted there, {result.skipped} too large",
-            f"{result.new} mensajes para {name} ({result.size} octetos), {result.known} ya vistos, "
+            f"{result.new} mensaje{_s(result.new)} para {name} ({result.size} octetos), {result.known} ya vistos, "
             f"{result.removed} borrados allí, {result.skipped} demasiado grandes",
         )
     elif not result.error:

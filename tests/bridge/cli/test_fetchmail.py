@@ -88,7 +88,7 @@ def test_mail_without_a_local_name_is_the_callers(home: Home, capsys: pytest.Cap
         assert home.collected() == sorted([f"{command.caller().login}@example.org", "ana@example.org"])
         assert not own.messages, "deleted there"
         assert not skipped.heard
-        assert "1 messages for ana@far" in capsys.readouterr().out
+        assert "1 message for ana@far" in capsys.readouterr().out
         assert run() == 1
         assert "No mail for ana@other" in capsys.readouterr().out
         assert run("-s", "third") == 0, "named on the command line it is polled"
@@ -283,7 +283,7 @@ def test_the_background_one_is_woken_and_ended(home: Home) -> None:
             until(lambda: not server.messages)
             until(lambda: pid.running())
             assert pid.path.read_text().split() == [str(pid.running()), "3600"]
-            until(lambda: "1 messages for ana@far" in log.read_text())
+            until(lambda: "1 message for ana@far" in log.read_text())
             good = home.rc.read_text()
             home.write("poll poll")
             os.kill(pid.running(), signal.SIGUSR1)
