@@ -29,8 +29,8 @@ def lists(arguments: list[str]) -> None:
 
 
 NAMES = (
-    "newlist", "rmlist", "list_lists", "add_members", "list_members", "remove_members", "find_member", "config_list",
-    "change_pw", "arch",
+    "newlist", "rmlist", "list_lists", "add_members", "list_members", "remove_members", "sync_members", "find_member",
+    "config_list", "change_pw", "arch",
 )  # fmt: skip
 
 
@@ -214,6 +214,34 @@ def remove_members(words: list[str]) -> None:
         lambda desk, house: work.remove_members(
             desk, name, addresses, file=given.file, everybody=given.all, all_lists=given.fromall,
             goodbye=not given.nouserack, notify=not given.noadminack,
+        ),
+    )  # fmt: skip
+
+
+def sync_members(words: list[str]) -> None:
+    """sync_members [-n] [-w y|n] [-g y|n] [-a y|n] -f FILE LIST (L10)"""
+    arg = _parser("sync_members", "Make the members those of a file.", "Deja como miembros los de un fichero.")
+    arg.add_argument("-n", "--no-change", action="store_true", help=tr("only say it", "solo decirlo"))
+    for short, name, en, es in (
+        ("-w", "--welcome-msg", "welcome new members", "dar la bienvenida"),
+        ("-g", "--goodbye-msg", "tell those who go", "avisar a quienes se van"),
+        ("-a", "--notifyadmin", "tell the owners", "avisar a los responsables"),
+    ):
+        arg.add_argument(short, name, nargs="?", const="yes", default=None, choices=("yes", "no", "y", "n"),
+                         help=tr(en, es))  # fmt: skip
+    arg.add_argument("-f", "--file", required=True, metavar="FILE", help=tr("- is the keyboard", "- es el teclado"))
+    arg.add_argument("name", metavar="LIST")
+    given = arg.parse_args(words)
+    from listmgr.commands import members as work
+
+    def said(text: str | None) -> bool | None:
+        return None if text is None else text.startswith("y")
+
+    _finish(
+        given.config,
+        lambda desk, house: work.sync_members(
+            desk, given.name, given.file, dry=given.no_change, welcome=said(given.welcome_msg),
+            goodbye=said(given.goodbye_msg), notify=said(given.notifyadmin),
         ),
     )  # fmt: skip
 

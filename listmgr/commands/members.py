@@ -1,4 +1,4 @@
-"""`add_members`, `list_members`, `remove_members`, `find_member` (L06 to L11).
+"""`add_members`, `list_members`, `remove_members`, `sync_members`, `find_member` (L06 to L11).
 
 Promises: what is said for each address are Mailman's words; a wrong address stops nothing; additions go in groups, so
 that 10,000 of them neither take minutes nor hold up others. Fails by: Stop.
@@ -189,6 +189,44 @@ def _remove(desk: Desk, which: MailingList, people: Sequence[str], goodbye: bool
             desk.say(f"No such member: {address}", f"No es miembro: {address}")
             status = 1
     return status
+
+
+def sync_members(
+    desk: Desk, name: str, file: str, *, dry: bool = False, welcome: bool | None = None, goodbye: bool | None = None,
+    notify: bool | None = None,
+) -> int:
+    """Make the list's members those of the file (L10); `dry` only says what would be done."""
+    which = desk.find(name)
+    options = which.options
+    wanted = {fold(person[0]): person for person in map(enrolment.person, desk.lines(file))}
+    bad = sorted(address for address, _ in wanted.values() if not valid(address))
+    if bad:
+        said = ", ".join(bad)
+        raise Stop(desk.tr(
+            f"Invalid: {said}\nYou must fix the preceding invalid addresses first.",
+            f"No válidas: {said}\nCorrija antes esas direcciones; no se ha cambiado nada.",
+        ))  # fmt: skip
+    with desk.office.core.read() as connection:
+        present = {one.key: one.address for one in roster.members(connection, which)}
+    added = [person for key, person in wanted.items() if key not in present]
+    gone = [address for key, address in present.items() if key not in wanted]
+    if dry:
+        for address, _ in added:
+            desk.say(f"Added  : {address}", f"Alta: {address}")
+        for address in gone:
+            desk.say(f"Removed: {address}", f"Baja: {address}")
+        if not (added or gone):
+            desk.say("Nothing to do.", "No hay nada que hacer.")
+        return 0
+    told = options.admin_notify_mchanges if notify is None else notify
+    how = How(desk.actor, welcome=options.send_welcome_msg if welcome is None else welcome, notify=told)
+    for address, outcome in enrolment.add(desk.office, which, added, how):
+        english, spanish = _SAID[outcome]
+        desk.say(f"{english}: {address}", f"{spanish}: {address}")
+    how = How(desk.actor, welcome=options.send_goodbye_msg if goodbye is None else goodbye, notify=told)
+    for address, _ in enrolment.remove(desk.office, which, gone, how):
+        desk.say(f"Removed: {address}", f"Baja: {address}")
+    return 0
 
 
 def find_member(

@@ -4,7 +4,15 @@ import pytest
 
 from listmgr import roster
 from listmgr.commands.desk import Stop
-from listmgr.commands.members import Shown, add_members, arguments, find_member, list_members, remove_members
+from listmgr.commands.members import (
+    Shown,
+    add_members,
+    arguments,
+    find_member,
+    list_members,
+    remove_members,
+    sync_members,
+)
 
 
 @pytest.mark.parametrize(
@@ -137,3 +145,22 @@ def test_find_member(house, desk) -> None:
     assert at.stdout.getvalue().splitlines() == ["owner@example.org found in:", "     devel (owner)"]
     with pytest.raises(Stop):
         find_member(desk(), ["("])
+
+
+def test_sync_members(house, desk) -> None:
+    """L10: with a dry run; a bad address stops it before anything is changed."""
+    which = house.make("devel")
+    house.join(which, "Ann@example.org", "bob@example.org")
+    text = "ann@EXAMPLE.org\nEve <eve@example.net>\n"
+    at = desk(text)
+    assert sync_members(at, "devel", "-", dry=True) == 0
+    assert at.stdout.getvalue().splitlines() == ["Added  : eve@example.net", "Removed: bob@example.org"]
+    with pytest.raises(Stop, match="nonsense"):
+        sync_members(desk(text + "nonsense\n"), "devel", "-")
+    assert house.members(which) == ["Ann@example.org", "bob@example.org"]
+    sync_members(desk(text), "devel", "-", welcome=True, goodbye=False, notify=False)
+    assert house.members(which) == ["Ann@example.org", "eve@example.net"]
+    assert [envelope.recipients[0].address for envelope, _ in house.sent()] == ["eve@example.net"]
+    at = desk(text)
+    sync_members(at, "devel", "-", dry=True)
+    assert at.stdout.getvalue() == "Nothing to do.\n"
