@@ -49,6 +49,7 @@ CLASSIC: dict[str, tuple[str, str]] = {
     "add_members": ("lists", "add_members"),
     "list_members": ("lists", "list_members"),
     "remove_members": ("lists", "remove_members"),
+    "sync_members": ("lists", "sync_members"),
     "find_member": ("lists", "find_member"),
     "config_list": ("lists", "config_list"),
     "change_pw": ("lists", "change_pw"),
