@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.cli import fetchmailprobe
-from bridge.cli.fetchmail import caller, owned
+from bridge.cli.fetchmailjob import caller
+from bridge.cli.fetchmailpoll import owned
 from bridge.cli.words import fail, say, tr
 from bridge.model.errors import StoreError
 from bridge.store import files

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from bridge.cli import fetchmail as command
-from bridge.cli import fetchmaildaemon
+from bridge.cli import fetchmaildaemon, fetchmailpoll
+from bridge.cli.fetchmailjob import caller
 from bridge.store import failpoints
 from tests.bridge.intake.fetch.fakes import PASSWORD, USER, FakeImap, FakePop3, mail
 from tests.lab import PASSWORD as LAB_PASSWORD
@@ -71,7 +72,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     from bridge.cli.settings import settings_of
 
     with app.opened(settings_of(made.config).settings) as house:
-        for name in ("ana", command.caller().login):
+        for name in ("ana", caller().login):
             house.accounts.add(f"{name}@example.org", "correct horse 42", allow_reserved=True)
     return made
 
@@ -85,7 +86,7 @@ def test_mail_without_a_local_name_is_the_callers(home: Home, capsys: pytest.Cap
             + home.entry(skipped).replace("poll far", "skip third")
         )
         assert run() == 0
-        assert home.collected() == sorted([f"{command.caller().login}@example.org", "ana@example.org"])
+        assert home.collected() == sorted([f"{caller().login}@example.org", "ana@example.org"])
         assert not own.messages, "deleted there"
         assert not skipped.heard
         assert "1 message for ana@far" in capsys.readouterr().out
@@ -197,7 +198,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture
 def stranger(home: Home, site: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """A caller without rights in the mail system, which runs."""
-    monkeypatch.setattr(command, "_may_write", lambda data: False)
+    monkeypatch.setattr(fetchmailpoll, "_may_write", lambda data: False)
     monkeypatch.setenv("ESTAFETA_CONFIG", str(site.config))
     return site
 
@@ -222,7 +223,7 @@ def test_who_may_not_write_here_goes_by_smtp(home: Home, stranger: Lab, capsys: 
 
 def test_our_server_is_down(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """F06, F51: all stays there, untouched."""
-    monkeypatch.setattr(command, "_may_write", lambda data: False)
+    monkeypatch.setattr(fetchmailpoll, "_may_write", lambda data: False)
     home.config.write_text(f"{home.config.read_text()}[listen]\nsmtp = {free_ports(1)[0]}\n")
     with FakePop3({"a": mail(1)}) as server:
         home.write(home.entry(server, "sslproto '' is ana here"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli import fetchmail, fetchmailconf, fetchmailprobe
+from bridge.cli import fetchmailconf, fetchmailjob, fetchmailprobe
 from bridge.store import failpoints
 from bridge.wire.fetchmailrc import parse
 from tests.bridge.intake.fetch.fakes import PASSWORD, USER, Fake, FakeImap, FakePop3, certificate
@@ -156,4 +156,4 @@ def test_spanish(rc: Path, wizard: Wizard, monkeypatch: pytest.MonkeyPatch, caps
     assert wizard("127.0.0.1", "?", "imap", "none", "1", USER, "p", "sí", "", "s") == 0
     assert "imap conoce carpetas" in capsys.readouterr().out
     assert parse(rc.read_text()).entries[0].users[0].keep
-    assert fetchmail.caller().rcfile == rc
+    assert fetchmailjob.caller().rcfile == rc
