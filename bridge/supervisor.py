@@ -28,7 +28,7 @@ from typing import Any
 
 from bridge import ports, rights
 from bridge.config.schema import Settings
-from bridge.model.errors import ConfigError
+from bridge.model.errors import ConfigError, StoreError
 from bridge.ports import Port, Sockets
 from bridge.rights import Rights, User
 
@@ -301,8 +301,12 @@ class Supervisor:
             status = 0
         except ConfigError as error:
             log.error("%s %d: %s", slot.role.name, slot.number, error)
-        except BaseException:
-            log.exception("%s %d failed", slot.role.name, slot.number)
+        except BaseException as error:
+            trouble = _disk_trouble(error)
+            if trouble is None:
+                log.exception("%s %d failed", slot.role.name, slot.number)
+            else:
+                log.error("%s %d can't go on: %s", slot.role.name, slot.number, trouble)
         finally:
             logging.shutdown()
             os._exit(status)
@@ -345,3 +349,11 @@ class Supervisor:
             os.pwrite(self._status, text.encode(), 0)
         except OSError as error:
             log.warning("processes.json can't be written: %s", error)
+
+
+def _disk_trouble(error: BaseException) -> BaseException | None:
+    """What the disk or a database said, if that and nothing else ended a process; None: a mistake of ours."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [_disk_trouble(one) for one in error.exceptions]
+        return found[0] if found and None not in found else None
+    return error if isinstance(error, StoreError | OSError) else None

@@ -95,7 +95,10 @@ class QueueDb:
             return _look(connection, boot, rebuilt or mine != noted)
 
         found = self.database.write_now(unit)
-        files.replace(self._generation_file, fresh.encode(), _GENERATION)
+        try:
+            files.replace(self._generation_file, fresh.encode(), _GENERATION)
+        except OSError as error:
+            raise StoreError(f"{self._generation_file}: {error}") from error
         self._inode = self._current_inode()
         return found
 
