@@ -30,6 +30,7 @@ ELSEWHERE = {  # what no running service comes by, and who walks it
     "fetchmail": "tests/bridge/cli/test_fetchmail.py",
     "listmgr.unhold": "tests/listmgr/test_holding.py",
     "mbox.": "tests/bridge/store/test_mboxfile.py",
+    "mboxjournal.": "tests/bridge/store",
     "migrate.": "tests/bridge/store/test_migrate.py",
     "queuedb.aside": "tests/crash/test_rebuild.py",  # a database made anew may send twice (D-7 window 4)
 }
