@@ -25,7 +25,7 @@ crash: .venv/dev.stamp          ## the long crash loops: 200 kills, power cuts, 
 	@$(BIN)/python -m pytest -q -m "slow or not slow" tests/crash --long $(ARGS)
 
 fuzz: .venv/dev.stamp           ## ten minutes for each parser
-	@ESTAFETA_FUZZ_SECONDS=$${SECONDS_EACH:-600} $(BIN)/python -m pytest -q -m "slow or not slow" tests/fuzz $(ARGS)
+	@ESTAFETA_FUZZ_SECONDS=$${SECONDS_EACH:-600} $(BIN)/python -m pytest -q -m "slow or not slow" tests/fuzz tests/bridge/wire/imap/test_fuzz.py $(ARGS)
 
 interop: .venv/dev.stamp        ## real clients and servers of Debian on the other side
 	@$(BIN)/python -m pytest -q -m "slow or not slow" tests/interop --long $(ARGS)
