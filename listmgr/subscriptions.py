@@ -159,6 +159,7 @@ def tell_member(office: Office, which: MailingList, address: str, *, joined: boo
 def _welcome(office: Office, which: MailingList, address: str, language: str, cause: str, parent: str) -> None:
     if which.options.send_welcome_msg:
         values = {"address": address, "text": which.options.welcome_msg, "listinfo": office.links.listinfo(which)}
+        values["options"] = office.links.options(which, address)
         to = _reached(office, which, address)
         office.notices.send(which, Notice("welcome", (to,), language, cause, values, parent=parent))
 

@@ -103,6 +103,7 @@ def tell_owner(desk: Desk, which: MailingList) -> None:
     office, owners = desk.office, which.options.owner
     values = {
         "listinfo": office.links.listinfo(which),
+        "admin": office.links.admin(which),
         "archive": office.links.archive(which),
         "private": which.options.archive_private,
     }

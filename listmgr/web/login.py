@@ -40,7 +40,7 @@ def moderates(site: Site, session: Session, which: MailingList) -> bool:
     return session.moderates(which)
 
 
-def guarded(work: Callable[[Visit], Response], page: str, may: May) -> Any:
+def guarded(work: Callable[[Visit], Response], page: str, may: May, email: str = "") -> Any:
     """The page for those who may; a form to come in for others. A POST needs rights and the session's token."""
 
     def checked(site: Site, request: Request) -> Response:
@@ -51,7 +51,7 @@ def guarded(work: Callable[[Visit], Response], page: str, may: May) -> Any:
         language = language_of(request, which.options.preferred_language)
         if session is None or not may(site, session, which):
             error = WORDS[language].not_enough if session is not None else ""
-            return form(site, request, which, page, error=error, status=403)
+            return form(site, request, which, page, error=error, email=email, status=403)
         if request.method == "POST" and not session.accepts(request.state.form.get("token", "")):
             return site.answer(request, language, WORDS[language].again, which.title, 403)
         return work(Visit(site, request, which, session, language))

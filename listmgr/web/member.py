@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from bridge.model.address import fold
 from listmgr import enrolment, registry, roster
+from listmgr.addresses import valid
 from listmgr.enrolment import How
 from listmgr.links import user_at
 from listmgr.notices import LANGUAGES
@@ -51,7 +52,7 @@ def options(site: Site, request: Request) -> Response:
     address = _address(request)
     answer: Response = login.guarded(
         lambda visit: _options(visit, address), "options",
-        lambda site, session, which: _may(site, session, which, address),
+        lambda site, session, which: _may(site, session, which, address), address if valid(address) else "",
     )(site, request)  # fmt: skip
     return answer
 

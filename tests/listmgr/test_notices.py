@@ -31,6 +31,8 @@ VALUES = {
     "joined": True,
     "private": False,
     "minutes": 30,
+    "admin": "https://lists.example.org/admin",
+    "options": "https://lists.example.org/o",
     "count": 2,
     "posts": [{"author": "eve@example.net", "subject": "s", "reason": "why"}],
     "lists": [{"title": "Test", "posting": "test@example.org", "listinfo": "l", "options": "o"}],
