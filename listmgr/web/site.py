@@ -189,10 +189,11 @@ async def _form(request: Request, known: bool) -> Mapping[str, str]:
 
 
 def _same_origin(request: Request, base: str) -> bool:
-    """A browser that says where a form comes from must say: from here (sec-W05)."""
-    origin = request.headers.get("origin")
-    if origin is None:
-        return True
+    """A browser that says where a form comes from must say: from here (sec-W05). Under `Referrer-Policy: no-referrer`
+    browsers call every origin "null" and tell it by Sec-Fetch-Site, which no page can set."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "")
+    if origin is None or origin == "null":
+        return site in ("same-origin", "none", "") if origin is None else site == "same-origin"
     scheme, _, rest = base.partition("://")
     return origin in (
         f"{scheme}://{rest.partition('/')[0]}",

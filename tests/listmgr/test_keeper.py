@@ -653,6 +653,24 @@ def test_every_post_route_needs_a_token(house, site, boss_of_test, ann: Person, 
     assert boss_of_test.get("/mailman/admin/test").status == 200
 
 
+@pytest.mark.parametrize(
+    ("origin", "fetched", "status"),
+    [
+        ("null", "same-origin", 303),  # Chromium and Firefox under Referrer-Policy: no-referrer
+        ("null", "cross-site", 403), ("null", "same-site", 403), ("null", "", 403),
+        ("", "same-origin", 303), ("", "cross-site", 403), ("", "", 303),
+        ("https://lists.example.org", "same-origin", 303), ("https://evil.example", "cross-site", 403),
+    ],
+)  # fmt: skip
+def test_where_a_form_comes_from(house, boss: Person, origin: str, fetched: str, status: int) -> None:
+    """sec-W05, with what real browsers send."""
+    path = "/mailman/admin/test/general"
+    sent = {name: value for name, value in (("origin", origin), ("sec_fetch_site", fetched)) if value}
+    answer = boss.post(path, {"token": token_of(boss.get(path)), "description": "new"}, **sent)
+    assert answer.status == status
+    assert registry_of(house).options.description == ("new" if status == 303 else "")
+
+
 def test_matrix_of_roles(house, site, boss_of_test, ann: Person, new) -> None:
     """sec-W10, sec-L14: four people, every guarded route, two lists."""
     house.join(registry_of(house), "bob@example.org")
