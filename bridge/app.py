@@ -50,6 +50,7 @@ from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
 from bridge.store.kinds import driver_of
 from bridge.store.mailbox import Mailstore, Owner
+from bridge.store.maildb import mail
 from bridge.store.migrate import Schema, migrate
 from bridge.store.notify import Hints
 from bridge.store.passwords import Hasher
@@ -76,7 +77,8 @@ log = logging.getLogger("estafeta")
 CORE_COMMIT = Failpoint("core.commit", "a transaction of core.db")
 SECRET = Failpoint("web.secret", "the secret behind form tokens")
 ARCHIVE_COMMIT = Failpoint("archive.commit", "a transaction of archive.db")
-CORE, ARCHIVE = Schema("core", core), Schema("archive", archive)
+MAIL_COMMIT = Failpoint("mail.commit", "a transaction of mail.db")
+CORE, ARCHIVE, MAIL = Schema("core", core), Schema("archive", archive), Schema("mail", mail)
 Remote = SenderTransport | SmtpTransport
 GUESSES = Guesses()     # made before the fork: one table for all processes and protocols (sec-A01)
 BUSY = Reply(454, "4.7.0", "Too many logins just now, try again later")
@@ -176,7 +178,16 @@ class House:
     def _driver(self, owner: Owner) -> Driver | None:
         if not isinstance(owner, Account):
             return None
-        return driver_of(owner, self.settings.delivery, status=self.settings.accounts.mbox_status)
+        status = self.settings.accounts.mbox_status
+        return driver_of(owner, self.settings.delivery, lambda: self.mail_rows, status=status)
+
+    @cached_property
+    def mail_rows(self) -> Database:
+        """Mail of accounts that keep it in a database."""
+        folder = Path(self.settings.paths.databases)
+        if self.settings.database.mail:
+            return Database(self.settings.database.mail, point=MAIL_COMMIT)
+        return Database(f"sqlite:///{folder}/mail.db", point=MAIL_COMMIT, lock=folder / "mail.lock")
 
     @cached_property
     def authenticator(self) -> Authenticator[Account]:
@@ -347,7 +358,8 @@ class House:
         """Close what was opened, databases last."""
         parts = vars(self)
         for name in (
-            "authenticator", "apop_authenticator", "mailstore", "spool", "archive_rows", "hints", "core", "trace_log",
+            "authenticator", "apop_authenticator", "mailstore", "mail_rows", "spool", "archive_rows", "hints", "core",
+            "trace_log",
         ):  # fmt: skip
             if name in parts:
                 parts[name].close()
@@ -370,6 +382,8 @@ def prepare(house: House) -> None:
     more go. Call it with the data folder claimed."""
     migrate(house.core, CORE, clock=house.clock)
     migrate(house.archive_rows, ARCHIVE, clock=house.clock)
+    if house.settings.accounts.in_database:
+        migrate(house.mail_rows, MAIL, clock=house.clock)
     try:
         house.spool.sweep(house.clock.now())
     except StoreError as error:

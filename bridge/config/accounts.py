@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from bridge.config.define import Problem, setting
 
-Kind = Literal["maildir", "mbox"]
+Kind = Literal["maildir", "mbox", "database"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,15 @@ class Accounts:
     )
     store: Kind = setting(
         "maildir",
-        "How mail is kept: maildir, or mbox (INBOX as one file that mail and mutt read, other folders as Maildirs). "
-        "A change moves no mail.",
-        es="Cómo se guarda el correo: maildir, o mbox (la entrada en un fichero que leen mail y mutt, las demás "
-        "carpetas en Maildir). Cambiarlo no traslada el correo.",
+        "How mail is kept: maildir; mbox (INBOX as one file that mail and mutt read, other folders as Maildirs); "
+        "database (see database.mail). A change moves no mail.",
+        es="Cómo se guarda el correo: maildir; mbox (la entrada en un fichero que leen mail y mutt, las demás carpetas "
+        "en Maildir); database (véase database.mail). Cambiarlo no traslada el correo.",
     )
     stores: dict[str, str] = setting(
         dict,
-        'The same for single domains or addresses, as in "example.org" = "mbox", "juan@example.org" = "maildir".',
-        es='Lo mismo para dominios o direcciones: "example.org" = "mbox", "juan@example.org" = "maildir".',
+        'The same for single domains or addresses, as in "example.org" = "mbox", "juan@example.org" = "database".',
+        es='Lo mismo para dominios o direcciones: "example.org" = "mbox", "juan@example.org" = "database".',
     )
     mbox: str = setting(
         "/var/mail/{user}",
@@ -70,6 +70,11 @@ class Accounts:
     system_maildir: str = setting(
         "{home}/Maildir", "Mailbox of a system user.", es="Buzón de un usuario del sistema."
     )
+
+    @property
+    def in_database(self) -> bool:
+        """Does anybody's mail lie in the database?"""
+        return "database" in (self.store, *self.stores.values())
 
     def problems(self) -> Iterator[Problem]:
         for name in ("home", "maildir", "mbox", "system_maildir"):

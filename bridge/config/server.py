@@ -184,7 +184,7 @@ class Web:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Where accounts, lists, ledger and queue are kept."""
+    """Where accounts, lists, ledger and queue are kept, and mail that is kept in a database."""
 
     core: str = setting(
         "",
@@ -195,6 +195,11 @@ class Database:
         "",
         "SQLAlchemy URL of the queue; empty: SQLite in paths.databases.",
         es="URL de SQLAlchemy de la cola; vacío: SQLite en paths.databases.",
+    )
+    mail: str = setting(
+        "",
+        "SQLAlchemy URL of mailboxes of kind database; empty: SQLite in paths.databases.",
+        es="URL de SQLAlchemy de los buzones de tipo database; vacío: SQLite en paths.databases.",
     )
 
 

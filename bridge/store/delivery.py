@@ -122,7 +122,7 @@ class Maildirs:
             except (OSError, StoreError) as error:
                 answers[copy.key] = error
                 continue
-            draft = _Draft(copy, folder, f"{stem}{_mark(copy.address)}.{self._host}")
+            draft = _Draft(copy, folder, f"{stem}{mark_of(copy.address)}.{self._host}")
             drafts.append(draft)
             if draft.begin(letter.again):
                 begun.append(draft)
@@ -434,7 +434,7 @@ def _without_return_path(data: bytes) -> bytes:
 
 
 @lru_cache(4096)
-def _mark(address: str) -> str:
+def mark_of(address: str) -> str:
     """Stands for the recipient in a file name: the same for ever."""
     return blake2b(address.encode(), digest_size=6).hexdigest()
 

@@ -4,11 +4,14 @@ Promises: cheap, opens nothing. An mbox may belong to us, to root, or to the sys
 """
 import os
 import pwd
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from bridge.config.delivery import Delivery
 from bridge.store.driver import Driver
+from bridge.store.engine import Database
+from bridge.store.maildb import Rows
 from bridge.store.mbox import Mbox
 from bridge.store.mboxfile import Rules
 
@@ -28,10 +31,12 @@ class Kept(Protocol):
     def mbox(self) -> Path: ...
 
 
-def driver_of(account: Kept, settings: Delivery, *, status: bool) -> Driver | None:
-    """None: a Maildir."""
-    if account.store != "mbox":
+def driver_of(account: Kept, settings: Delivery, database: Callable[[], Database], *, status: bool) -> Driver | None:
+    """None: a Maildir. `database` is called only for an account whose mail is there."""
+    if account.store == "maildir":
         return None
+    if account.store == "database":
+        return Rows(database(), account.address)
     owners = frozenset((0, os.geteuid(), *_user(account.address.partition("@")[0])))
     patience = min(PATIENCE, float(settings.lock_seconds))
     return Mbox(account.mbox, Rules(settings.mbox_quoting, patience, mode=0o660, owners=owners), status)

@@ -1,17 +1,25 @@
 """One suite for everything that keeps mail: each test runs over each driver."""
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from bridge.config.store import Store
+from bridge.store import maildb
 from bridge.store.driver import Driver
+from bridge.store.engine import Database
+from bridge.store.failpoints import Failpoint
 from bridge.store.mailbox import AccountStore, Mailstore
+from bridge.store.maildb import Rows
 from bridge.store.mbox import Mbox
 from bridge.store.mboxfile import Rules
+from bridge.store.migrate import Schema, migrate
 
+COMMIT = Failpoint("testmail.commit", "a transaction of the test's mail.db")
+
+POSTGRESQL = os.environ.get("ESTAFETA_TEST_POSTGRESQL", "")
 MAIL = (
     b"From: Ana <ana@example.org>\r\nTo: luis@example.org\r\nSubject: Hola %d\r\nMessage-ID: <%d@example.org>\r\n"
     b"\r\nuno\r\nFrom here on\r\n>From there\r\ndos %d\r\n"
@@ -34,10 +42,10 @@ class Kept:
 
     kind: str
     folder: Path
-    driver: Driver | None
-    box: AccountStore
-    opened: list[AccountStore]
     make: Callable[[], Driver | None]
+    opened: list[AccountStore] = field(default_factory=list)
+    databases: list[Database] = field(default_factory=list)
+    box: AccountStore = field(init=False)
 
     @property
     def mbox(self) -> Path:
@@ -48,6 +56,10 @@ class Kept:
         found = store.open(Person(self.folder / "Maildir"))
         self.opened.append(found)
         return found
+
+    def close(self) -> None:
+        for one in (*self.opened, *self.databases):
+            one.close()
 
     def forget(self) -> AccountStore:
         self.box.close()
@@ -62,27 +74,36 @@ def rules(**more) -> Rules:
 
 def kept_in(kind: str, folder: Path) -> Kept:
     def make() -> Driver | None:
+        if kind in ("database", "postgresql"):
+            url = POSTGRESQL if kind == "postgresql" else f"sqlite:///{folder}/mail.db"
+            database = Database(url, point=COMMIT, lock=folder / "mail.lock")
+            kept.databases.append(database)
+            migrate(database, Schema("mail", maildb.mail))
+            return Rows(database, "ana@example.org")
         return Mbox(folder / "spool" / "ana", rules()) if kind == "mbox" else None
 
-    kept = Kept(kind, folder, make(), None, [], make)  # type: ignore[arg-type]
+    if kind == "postgresql":
+        rows_there = Database(POSTGRESQL, point=COMMIT)
+        rows_there.write_now(lambda connection: maildb.mail.drop_all(connection))
+        rows_there.write_now(lambda connection: connection.exec_driver_sql("DROP TABLE IF EXISTS schema_version"))
+        rows_there.close()
+    kept = Kept(kind, folder, make)
     kept.box = kept.again()
     return kept
 
 
-@pytest.fixture(params=["maildir", "mbox"])
+@pytest.fixture(params=["maildir", "mbox", "database", *(["postgresql"] if POSTGRESQL else [])])
 def kept(request, tmp_path):
     found = kept_in(request.param, tmp_path)
     yield found
-    for one in found.opened:
-        one.close()
+    found.close()
 
 
 @pytest.fixture
 def in_mbox(tmp_path):
     found = kept_in("mbox", tmp_path)
     yield found
-    for one in found.opened:
-        one.close()
+    found.close()
 
 
 def put(box: AccountStore, number: int, name: str = "INBOX", flags=(), date=None):

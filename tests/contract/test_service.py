@@ -1,18 +1,18 @@
-"""Accounts with an mbox on the real service: SMTP in, IMAP and POP3 out, other programs on the same file. D01, D08."""
+"""Accounts with an mbox or in a database on the real service: SMTP in, IMAP and POP3 out. D01, D03, D08."""
 import subprocess
 
 import pytest
 
 from tests.lab import DOMAIN, Lab, until
 
-STORE = 'mbox = "{folder}/spool/{{user}}"\nstores = {{ "ana@example.org" = "mbox" }}'
+STORE = 'mbox = "{folder}/spool/{{user}}"\nstores = {{ "ana@example.org" = "mbox", "Eva@Example.org" = "database" }}'
 
 
 @pytest.fixture
 def lab(tmp_path):
     (tmp_path / "spool").mkdir()
     found = Lab(tmp_path / "lab", more=STORE.format(folder=tmp_path))
-    found.add_user("ana", "luis")
+    found.add_user("ana", "luis", "eva")
     found.start()
     yield found
     found.kill()
@@ -52,3 +52,29 @@ def test_an_mbox_on_the_whole_way(lab, tmp_path):
     client.quit()
     assert "Subject: dos" not in spool.read_text()
     assert spool.read_text().count("\nSubject: tres") == 1
+
+
+def test_a_mailbox_in_the_database_on_the_whole_way(lab):
+    """D03: delivered, read by IMAP and POP3, deleted at QUIT; there again after kill -9 of everything."""
+    send(lab, "eva", "luis", subject="uno")
+    lab.wait_mails("luis", 1)
+    with lab.imap("eva") as client:
+        until(lambda: client.select("INBOX") == ("OK", [b"1"]))
+        assert client.fetch("1", "(BODY[TEXT])")[1][0][1] == b"From me\r\n"
+        assert client.store("1", "+FLAGS", "(\\Seen \\Flagged)")[0] == "OK"
+        assert client.create("Archivo")[0] == "OK"
+        assert client.copy("1", "Archivo")[0] == "OK"
+        send(lab, "eva", subject="dos")
+        until(lambda: client.noop() and client.select("INBOX") == ("OK", [b"2"]))
+    assert lab.mails("eva") == []
+    lab.kill()
+    lab.start()
+    client = lab.pop3("eva")
+    assert client.stat()[0] == 2
+    assert b"Subject: uno" in client.retr(1)[1]
+    client.dele(1)
+    client.quit()
+    with lab.imap("eva") as client:
+        assert client.select("INBOX") == ("OK", [b"1"])
+        assert client.select("Archivo") == ("OK", [b"1"])
+        assert b"\\Flagged" in client.fetch("1", "(FLAGS)")[1][0]

@@ -1,5 +1,7 @@
 """Seed 003, sections 2, 4 and 7: where mail is kept, and who reads it there."""
+import contextlib
 import os
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -43,3 +45,24 @@ def _mail(file: Path) -> str:
         ["mail", "-f", file], input="x\n", capture_output=True, text=True, timeout=20, env=environ, check=False
     )
     return done.stdout
+
+
+@sentence(D, "7 MDA", "where there are many users and much traffic, mail is put into a database",
+          "donde hay muchos usuarios y mucho tráfico, el correo se inserta en una base de datos", "D03")  # fmt: skip
+def a_database(world: World) -> str:
+    with world.lab.variant("rows", 'store = "database"', "ana", "luis") as lab:
+        with lab.smtp() as client:
+            names = [f"{name}@{DOMAIN}" for name in ("ana", "luis")]
+            client.sendmail("eva@foo.net", names, "Subject: en filas\r\n\r\nHola\r\n")
+        for name in ("ana", "luis"):
+            with lab.imap(name) as reader:
+                until(lambda reader=reader: reader.select("INBOX") == ("OK", [b"1"]))
+        pop3 = lab.pop3("luis")
+        assert b"Subject: en filas" in pop3.retr(1)[1]
+        pop3.dele(1)
+        pop3.quit()
+        with contextlib.closing(sqlite3.connect(f"file:{lab.data}/db/mail.db?mode=ro", uri=True)) as rows:
+            found = rows.execute("SELECT account, folder, size FROM mail_message").fetchall()
+        assert [row[:2] for row in found] == [(f"ana@{DOMAIN}", "INBOX")], found
+        assert not list(Path(str(lab.data)).glob("mail/**/new/*")), "no files"
+    return f"one row, {found[0][2]} bytes"

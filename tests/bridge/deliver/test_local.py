@@ -7,6 +7,7 @@ import pytest
 from bridge.deliver.base import Job, Target
 from bridge.deliver.local import LocalTransport
 from bridge.model.envelope import Envelope, Origin, Recipient
+from bridge.model.errors import StoreError
 from bridge.model.outcome import Deferred, Delivered
 from bridge.route.resolver import Kind
 from bridge.store import failpoints
@@ -77,3 +78,24 @@ def test_trouble_of_the_lookup_or_the_hint(tmp_path, job):
     assert {one.reply.status for one in LocalTransport(maildirs, broken).deliver_now([job]).values()} == {"4.3.0"}
     made = LocalTransport(maildirs, lambda one: str(tmp_path / "mail" / one), broken)
     assert all(isinstance(one, Delivered) for one in made.deliver_now([job]).values())
+
+
+def test_what_is_no_maildir_gets_its_copy_by_hand(tmp_path, job):
+    """D01, D03: one by one; trouble of one mailbox is its own, and temporary (D07)."""
+    hints, put = [], []
+
+    def mailbox(spooled, copy, again):
+        if copy.key == 2:
+            raise StoreError("locked")
+        put.append((spooled.envelope.id, copy.address, again))
+        return "/var/mail/u1"
+
+    made = LocalTransport(
+        Maildirs(tmp_path / "mail", "mx"), lambda one: str(tmp_path / one) if one == "u0@x" else mailbox, hints.append
+    )
+    outcomes = made.deliver_now([job])
+    assert put == [("0" * 16, "u1@x", False)]
+    assert [type(outcomes[key]) for key in range(3)] == [Delivered, Delivered, Deferred]
+    assert outcomes[1].where == "/var/mail/u1"
+    assert sorted(hints[0]) == ["u0@x", "u1@x"]
+    made.close()

@@ -364,3 +364,19 @@ def test_places_come_from_templates_and_move_with_the_data(database, tmp_path):
     assert there.by_login("juan").maildir == Path("/elsewhere/people/juan@example.org/mail")
     fixed = here.add("ana@example.org", GOOD, maildir="/home/ana/Maildir")
     assert fixed.maildir == Path("/home/ana/Maildir")
+
+
+def test_how_mail_is_kept_by_address_domain_and_default(database, tmp_path):
+    """D01, D03: the nearest word counts; users of two domains never share an mbox."""
+    given_stores = {"Example.ORG": "mbox", "ana@example.org": "database"}
+    chosen = replace(CHEAP, stores=given_stores, mbox="/var/mail/{user}")
+    accounts = Accounts(database, chosen, tmp_path, domains=("example.org", "fi.example.org"))
+    for one in ("juan@example.org", "ana@example.org", "juan@fi.example.org"):
+        accounts.add(one, GOOD)
+    found = {one.login: (one.store, str(one.mbox)) for one in accounts.all()}
+    assert found == {
+        "juan@example.org": ("mbox", "/var/mail/juan"), "ana@example.org": ("database", "/var/mail/ana"),
+        "juan@fi.example.org": ("maildir", "/var/mail/juan@fi.example.org"),
+    }  # fmt: skip
+    problems = [one.setting for one in replace(chosen, stores={"x": "mbx"}, mbox="/var/mail/all").problems()]
+    assert problems[:2] == ["mbox", "stores"]
