@@ -197,7 +197,8 @@ def _writer(path: str, start: int, count: int) -> None:
         view = box.select("INBOX")
         box.store_flags(view.folder, EVERYTHING, "+", [f"$by{start}"])
         if number % 7 == 0:
-            box.expunge(view.folder, ((view.uids[0], view.uids[0]),), marked=False)
+            uid = view.uids[0] if start == 1000 else view.uids[-1]      # never the same one as the other process
+            box.expunge(view.folder, ((uid, uid),), marked=False)
         if number % 5 == 0:
             box.tidy("INBOX")
     box.close()
