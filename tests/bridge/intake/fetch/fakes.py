@@ -118,7 +118,8 @@ class Fake:
                 sock, _ = self._listening.accept()
             except OSError:
                 return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):     # the client may be gone already
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._one, args=(sock,), daemon=True).start()
 
     def _one(self, sock: socket.socket) -> None:
