@@ -120,9 +120,7 @@ def test_trouble_while_a_damaged_queue_is_set_aside(plan: str, tmp_path: Path) -
             ledger.start()
             time.sleep(0.5)
             lab.kill()
-            for name in ("queue.db-wal", "queue.db-shm"):
-                database.with_name(name).unlink(missing_ok=True)
-            database.write_bytes(b"not a database at all " * 1000)     # surely noticed, however little was written
+            wreck(database, random.Random(1))
             lab.plan = plan
             lab.start()
             lab.wait_acted(plan.partition("@")[0])
