@@ -28,7 +28,7 @@ ELSEWHERE = {  # what no running service comes by, and who walks it
     "drop.": "tests/bridge/store/test_dropfolder.py",
     "fetch.quarantine": "tests/bridge/intake/fetch",
     "fetchmail": "tests/bridge/cli/test_fetchmail.py",
-    "mail.commit": "tests/contract/test_maildb.py",  # mailboxes in a database are a setting, off here
+    "mail.commit": "tests/contract/test_maildb.py",  # off here; walked there as testmail.commit, the same code
     "listmgr.unhold": "tests/listmgr/test_holding.py",
     "mbox.": "tests/bridge/store/test_mboxfile.py",
     "mboxjournal.": "tests/bridge/store",
