@@ -92,6 +92,7 @@ class House:
     settings: Settings
     role: str = "cli"
     clock: Clock = SYSTEM
+    family: bytes = b""     # the same for all processes of one supervisor; empty: there is none
 
     @cached_property
     def data(self) -> Path:

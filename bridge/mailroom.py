@@ -65,7 +65,7 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
         transports={
             Kind.MAILBOX: local, Kind.LIST: lists, Kind.REMOTE: remote, Kind.PROGRAM: programs, Kind.FILE: files,
         },
-        inflight=Inflight(Path(paths.spool) / "inflight"),
+        inflight=Inflight(Path(paths.spool) / "inflight", house.family),
         journal=house.journal,
         settings=settings.queue,
         local=local.deliver_now,

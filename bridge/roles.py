@@ -214,6 +214,7 @@ def _process(name: str, role: Role) -> Callable[[Post], None]:
     def run(post: Post) -> None:
         logs.as_role(name)
         house = House(post.settings, name)
+        house.family = post.family
         if post.early is not None:
             house.tls = post.early
         _run_loop({name: role}, house, post.sockets, post.beat)

@@ -47,13 +47,15 @@ _PLACES = 512               # processes that can be watched at once
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a child starts with. `early`: what `RoleSpec.early` made; `beat` is to be called every `BEAT_SECONDS`."""
+    """What a child starts with. `early`: what `RoleSpec.early` made; `beat` is to be called every `BEAT_SECONDS`;
+    `family` is the same for all children of one supervisor, and no other's."""
 
     settings: Settings
     sockets: Sockets
     number: int
     early: Any
     beat: Callable[[], None]
+    family: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Supervisor:
     rights: Rights = field(default_factory=Rights)
     _slots: list[_Slot] = field(default_factory=list)
     _children: dict[int, _Child] = field(default_factory=dict)
+    _family: bytes = field(default_factory=lambda: os.urandom(16))
     _generation: int = 0
     _stopping: float = 0.0
     _looked: float = 0.0
@@ -297,7 +300,7 @@ class Supervisor:
         try:
             early = self._become_child(slot, parent)
             beat = lambda: self._beat(place)  # noqa: E731
-            slot.role.run(Post(self.settings, slot.sockets, slot.number, early, beat))
+            slot.role.run(Post(self.settings, slot.sockets, slot.number, early, beat, self._family))
             status = 0
         except ConfigError as error:
             log.error("%s %d: %s", slot.role.name, slot.number, error)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bridge.model.clock import Clock, Ids
 from bridge.queue import plan as planning
 from bridge.queue.adopt import Adopter
+from bridge.queue.hand import ALONE, TOGETHER
 from bridge.route.resolver import Kind
 from bridge.store.queuetables import MISSING, OPEN, Row
 from bridge.store.spool import Damaged, Spooled
@@ -45,7 +46,7 @@ class Care:
         held = mover.hand.held()
         mover.known = set(found.open) | held
         mover.fresh.clear()
-        self._blame(set(parts.inflight.left_behind()) - held, found.deaths)
+        self._blame(set(parts.inflight.left_behind()) - held, found.blamed)
         mover.queue.clamp(now, mover.settings.retry_longest).result()
         there = set(parts.spool.scan())
         self._miss(mover.known - held - there, alarm=not found.rebuilt)
@@ -62,24 +63,25 @@ class Care:
         self.start()
         mover.known -= mover.hand.held()
 
-    def _blame(self, left_behind: Iterable[str], deaths: dict[str, int]) -> None:
+    def _blame(self, left_behind: Iterable[str], blamed: dict[str, int]) -> None:
         """The process died with these in hand."""
         mover, dead = self._mover, list(left_behind)
         if dead:
-            deaths = mover.queue.count_deaths(dead).result()
+            blame = ALONE if mover.parts.inflight.by_our_family() else TOGETHER
+            blamed = mover.queue.count_deaths(dead, blame).result()
         mover.parts.inflight.begin()
-        for one in [one for one, number in deaths.items() if number >= mover.settings.poison]:
-            self.quarantine(one, f"the process died {deaths.pop(one)} times while it handled this message")
-        mover.hand.suspects = deaths
+        poison = mover.settings.poison
+        for one in [one for one, blame in blamed.items() if blame >= poison * ALONE]:
+            del blamed[one]
+            self.quarantine(one, f"the process died {poison} times while it handled this message")
+        mover.hand.blame(blamed)
 
     def _absolve(self, there: set[str]) -> None:
-        """Suspects that are no more: their last deed was to be delivered."""
-        suspects = self._mover.hand.suspects
-        gone = [one for one in suspects if one not in there]
+        """Messages that are no more: their last deed was to be delivered."""
+        hand = self._mover.hand
+        gone = hand.clear(one for one in hand.blamed() if one not in there)
         if gone:
             self._mover.queue.forget_deaths(gone).result()
-            for one in gone:
-                del suspects[one]
 
     def _offer(self, ids: Sequence[str], *, again: bool) -> None:
         """Ids that a scan found: new ones are taken up, finished ones removed."""

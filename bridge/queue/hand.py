@@ -1,7 +1,10 @@
 """What the mover has in hand, noted where it survives the mover's death, and which messages may have caused one.
 
-A message that was in hand when the process died is a suspect. Suspects go one at a time, those with the fewest deaths
-first, so that only the guilty one collects more; at `poison` deaths it is set aside (P14). One thread uses this.
+A message that was in hand when the mover died and its supervisor lived is a suspect. Suspects go one at a time, those
+with the fewest deaths first, so that only the guilty one collects more; at `poison` deaths it is set aside (P14). Where
+the supervisor died too (kill -9 of everything, the machine, a mover without supervisor), the message was most likely
+only there (P13): that counts for a tenth, and makes a suspect of it when it has happened ten times in a row. One
+thread uses this.
 """
 
 from collections import Counter
@@ -9,16 +12,28 @@ from collections.abc import Iterable, Sequence
 
 from bridge.store.inflight import Inflight
 
+ALONE = 10          # the blame for a death of the mover alone
+TOGETHER = 1        # and for one of everything
+
 
 class Hand:
     """Counts holders per message: one may be under way in several transactions."""
 
-    __slots__ = ("_held", "_note", "suspects")
+    __slots__ = ("_blamed", "_held", "_note", "suspects")
 
     def __init__(self, note: Inflight) -> None:
         self._note = note
         self._held: Counter[str] = Counter()
+        self._blamed: dict[str, int] = {}
         self.suspects: dict[str, int] = {}
+
+    def blame(self, blamed: dict[str, int]) -> None:
+        """So much is laid to the charge of these messages; of all others nothing."""
+        self._blamed = blamed
+        self.suspects = {one: blame for one, blame in blamed.items() if blame >= ALONE}
+
+    def blamed(self) -> list[str]:
+        return list(self._blamed)
 
     def grab(self, ids: Iterable[str]) -> None:
         some = list(ids)
@@ -57,7 +72,10 @@ class Hand:
         return wanted
 
     def clear(self, ids: Iterable[str]) -> Sequence[str]:
-        """The process survived these; those that were suspects."""
-        if not self.suspects:
+        """The process survived these; those that had been blamed."""
+        if not self._blamed:
             return ()
-        return [one for one in ids if self.suspects.pop(one, 0)]
+        cleared = [one for one in ids if self._blamed.pop(one, 0)]
+        for one in cleared:
+            self.suspects.pop(one, None)
+        return cleared

@@ -172,8 +172,11 @@ class Sending:
 
     def _untrack(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("delivery", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, StoreError):
+            _log.error("delivery: %s", error)      # the lease ends, and the rows are taken up again
+        elif error is not None:
+            _log.error("delivery", exc_info=error)
 
     async def _deliver(self, way: Way, load: "_Load") -> None:
         """One call of a transport, and its record."""

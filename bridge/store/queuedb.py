@@ -59,7 +59,7 @@ class Start:
     boot: str
     rebuilt: bool
     open: frozenset[str]
-    deaths: dict[str, int]
+    blamed: dict[str, int]
     paused: frozenset[str]
     last_recipient: int
 
@@ -259,13 +259,13 @@ class QueueDb:
 
     # --- trouble
 
-    def count_deaths(self, ids: Sequence[str]) -> "Future[dict[str, int]]":
-        """One more death for each of these; all counts."""
+    def count_deaths(self, ids: Sequence[str], blame: int) -> "Future[dict[str, int]]":
+        """`blame` more for each of these; what all have by now."""
 
         def unit(connection: Connection) -> dict[str, int]:
             counts = _deaths(connection)
             for one in ids:
-                counts[one] = counts.get(one, 0) + 1
+                counts[one] = counts.get(one, 0) + blame
             connection.execute(death.delete())
             if counts:
                 rows = [{"message": one, "number": number} for one, number in counts.items()]

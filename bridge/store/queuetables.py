@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, MetaData, SmallInteger, String, Text
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.store.migrate import Schema
 
@@ -144,10 +144,11 @@ class Change(NamedTuple):
 
 
 class Hot:
-    """A statement for many rows of values, given as tuples in the order of `names`; on SQLite below Core."""
+    """A statement for many rows of values, given as tuples in the order of `names`; on SQLite below Core.
+    `other`: what PostgreSQL gets instead."""
 
-    def __init__(self, statement: sa.UpdateBase, *names: str) -> None:
-        self._statement, self._names = statement, names
+    def __init__(self, statement: sa.UpdateBase, *names: str, other: sa.UpdateBase | None = None) -> None:
+        self._statement, self._names = statement if other is None else other, names
         compiled = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"))
         if compiled.positiontup != list(names):
             raise ValueError(f"parameters {compiled.positiontup} of {compiled} are not {names}")
@@ -171,10 +172,9 @@ _CLOSED = {
 }
 
 
-def _upsert_closed() -> sa.UpdateBase:
-    """One form for both databases: ON CONFLICT is the same text there."""
+def _upsert_closed(insert: sqlite.Insert | postgresql.Insert) -> sa.UpdateBase:
     values: dict[str, Any] = {name: sa.bindparam(name) for name in ("id", "state", "changed_at")}
-    insert = sqlite.insert(message).values(**values, **_CLOSED)
+    insert = insert.values(**values, **_CLOSED)
     changes = {"state": insert.excluded.state, "changed_at": insert.excluded.changed_at, "warn_at": sa.null()}
     return insert.on_conflict_do_update(index_elements=["id"], set_=changes)
 
@@ -205,4 +205,7 @@ UPDATE_RECIPIENT = Hot(
     ),
     "b_state", "b_next_try", "b_code", "b_enhanced", "b_reply", "b_place", "b_id", "b_old",
 )
-CLOSED_MESSAGE = Hot(_upsert_closed(), "id", "state", "changed_at")
+CLOSED_MESSAGE = Hot(
+    _upsert_closed(sqlite.insert(message)), "id", "state", "changed_at",
+    other=_upsert_closed(postgresql.insert(message)),
+)  # fmt: skip

@@ -79,7 +79,7 @@ def test_kill_9_under_load_loses_and_doubles_nothing(tmp_path: Path, request: py
     assert not found.broken, "P02"
     assert not lost(lab, ledger, found), "accepted and lost (P01)"
     assert not [ident for ident, count in found.ids.items() if count > 1], "delivered twice (P08)"
-    assert len(aside) <= kills // 4, "kills from outside look like poison"
+    assert not aside, "kills from outside look like poison (P14)"
     assert not ledger.refused, "our own trouble must be temporary (P12)"
 
 

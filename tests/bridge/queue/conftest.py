@@ -97,6 +97,7 @@ class World:
         self.settings = Queue(scan_seconds=0.2)
         self.transports = {}
         self.remote = self.transports[Kind.REMOTE] = Fake()
+        self.family = b"one supervisor"
         self.reports = None
         self.resolve = resolve
         self.direct = True
@@ -128,7 +129,7 @@ class World:
         local = LocalTransport(Maildirs(self.root / "mail", "mx.here.example", threads=2), self.maildir)
         self.transports.setdefault(Kind.MAILBOX, local)
         parts = Parts(
-            self.spool, self.queue, self.resolve, self.transports, Inflight(self.root / "inflight"),
+            self.spool, self.queue, self.resolve, self.transports, Inflight(self.root / "inflight", self.family),
             self.journal, self.settings, local.deliver_now if self.direct else None, self.reports, None, self.clock,
             self.backoff, grace=1.0,
         )

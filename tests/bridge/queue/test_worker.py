@@ -389,6 +389,40 @@ def test_poison_is_set_aside(world):
     queue.close()
 
 
+def test_killed_together_is_no_poison(world):
+    """P13 beside P14: where the supervisor died too, a message was only there; thirty times in a row are poison."""
+    world.resolve = resolve_deadly
+    poison = world.put("deadly@here.example")
+    for number in range(30):
+        assert not (world.root / "spool/quarantine" / poison).exists()
+        world.family = bytes([number + 1])
+        child = os.fork()
+        if child == 0:
+            try:
+                run(world, drained(world))
+            finally:
+                os._exit(0)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    world.family = b""
+    run(world, drained(world))
+    assert (world.root / "spool/quarantine" / poison).exists()
+
+
+def test_survivors_are_blamed_no_longer(world):
+    plain, world.resolve = world.resolve, resolve_deadly
+    world.put("deadly@here.example")
+    child = os.fork()
+    if child == 0:
+        run(world, drained(world))
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    world.resolve, world.family = plain, b"another"
+    run(world, drained(world))
+    queue = world.queue()
+    with queue.database.read() as connection:
+        assert connection.execute(death.select()).all() == []
+    queue.close()
+
+
 def resolve_deadly(address, sender):
     if address.startswith("deadly"):
         os.kill(os.getpid(), 9)

@@ -25,6 +25,22 @@ def test_left_behind_after_a_death(tmp_path):
     assert Inflight(tmp_path / "run/note").left_behind() == []
 
 
+def test_who_died_alone(tmp_path):
+    """P13: a note of our own supervisor's earlier child, or of a time when everything died."""
+    def note(family):
+        return Inflight(tmp_path / "note", family)
+
+    lives = ((b"one", False), (b"one", True), (b"two", False), (b"", False), (b"", False), (b"two", False))
+    for family, alone in lives:
+        this = note(family)
+        this.left_behind()
+        assert this.by_our_family() is alone
+        this.begin()
+        this.add([A])
+    assert this.left_behind() == [A]
+    this.close()
+
+
 def test_more_than_there_are_slots(tmp_path):
     note = Inflight(tmp_path / "note")
     note.left_behind()

@@ -3,9 +3,10 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy.dialects import postgresql
 
 from bridge.model.errors import StoreError
-from bridge.store import failpoints
+from bridge.store import failpoints, queuetables
 from bridge.store.queuedb import QueueDb
 from bridge.store.queuetables import (
     DONE,
@@ -133,14 +134,14 @@ def test_released_untried(queue):
 
 
 def test_deaths_and_closing(queue):
-    assert queue.count_deaths(["M1", "M2"]).result() == {"M1": 1, "M2": 1}
-    assert queue.count_deaths(["M1"]).result() == {"M1": 2, "M2": 1}
+    assert queue.count_deaths(["M1", "M2"], 10).result() == {"M1": 10, "M2": 10}
+    assert queue.count_deaths(["M1"], 1).result() == {"M1": 11, "M2": 10}
     queue.forget_deaths(["M2"]).result()
     queue.adopt([new("M1", row(1))], "boot", NOW).result()
     queue.close_as(["M1", "M7"], QUARANTINED, NOW).result()
     assert states(queue) == {}
     assert queue.known(["M1", "M7"]) == {"M1": QUARANTINED, "M7": QUARANTINED}
-    assert queue.count_deaths([]).result() == {}
+    assert queue.count_deaths([], 1).result() == {}
 
 
 def test_clock_shift_and_clamp(queue):
@@ -220,3 +221,11 @@ def test_failed_commit_stores_nothing(queue, error):
     failpoints.arm("")
     assert queue.known(["M1"]) == {}
     assert queue.adopt([new("M1", row(1))], "boot", NOW).result() == {}
+
+
+def test_every_hot_statement_is_one_of_postgresql_too():
+    """O19: without a server; the dialect refuses another's forms when it compiles."""
+    hot = [value for value in vars(queuetables).values() if isinstance(value, queuetables.Hot)]
+    assert len(hot) == 5
+    for one in hot:
+        assert str(one._statement.compile(dialect=postgresql.dialect()))
