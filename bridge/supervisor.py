@@ -10,6 +10,7 @@ Fails by: refusing to start, with a text that says what to do.
 Not here: what a role does (`bridge.roles`); this module opens no database and starts no thread, so that fork is safe.
 """
 
+import codecs
 import gc
 import json
 import logging
@@ -145,6 +146,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
+        for name in ("ascii", "latin-1", "idna"):
+            codecs.lookup(name)     # loaded at first use, from files that a process with less rights may not reach
         gc.collect()
         gc.freeze()
         self._fill()
