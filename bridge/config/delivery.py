@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bridge.config.checks import at_least
 from bridge.config.define import Problem, setting
 
 PLACES = "ufdhmea%"     # what may follow a % in a command
@@ -77,9 +78,7 @@ class Delivery:
         for name, command in commands:
             if command:
                 yield from _command_problems(name, command)
-        for name in ("program_seconds", "programs_at_once", "lock_seconds"):
-            if getattr(self, name) < 1:
-                yield Problem(name, "must be at least 1", "debe ser al menos 1")
+        yield from at_least(self, ("program_seconds", "programs_at_once", "lock_seconds"))
         if self.program_user in ("root", "0", "0:0"):
             yield Problem(
                 "program_user",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bridge.config.checks import at_least
 from bridge.config.define import Problem, setting
 
 
@@ -145,9 +146,6 @@ class Fetch:
                     f"cuenta {one.name}: la contraseña viaja en claro hasta {one.host}",
                     fatal=False,
                 )
-        if self.interval < 10:
-            yield Problem("interval", "at least 10 seconds", "al menos 10 segundos")
-        if self.threads < 1:
-            yield Problem("threads", "at least 1", "al menos 1")
-        if self.poll_seconds < 30:
-            yield Problem("poll_seconds", "at least 30", "al menos 30")
+        yield from at_least(self, ("interval",), 10)
+        yield from at_least(self, ("threads",))
+        yield from at_least(self, ("poll_seconds",), 30)

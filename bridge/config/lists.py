@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bridge.config.checks import at_least
 from bridge.config.define import Problem, setting
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -47,8 +48,6 @@ class Lists:
                 f'{self.host!r} is no domain; write for instance "lists.example.org"',
                 f'{self.host!r} no es un dominio; escriba por ejemplo "lists.example.org"',
             )
-        for name in ("confirm_days", "answers_per_day", "form_hourly"):
-            if getattr(self, name) < 1:
-                yield Problem(name, "must be at least 1", "debe ser al menos 1")
+        yield from at_least(self, ("confirm_days", "answers_per_day", "form_hourly"))
         if self.form_seconds < 0:
             yield Problem("form_seconds", "must not be negative", "no puede ser negativo")

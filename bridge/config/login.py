@@ -1,7 +1,10 @@
 """Settings of logging in, the same for every protocol."""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bridge.config.define import setting
+from bridge.config.checks import at_least, not_networks
+from bridge.config.define import Problem, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +45,8 @@ class Login:
         "Networks whose addresses are not counted (a web mail server); accounts still are.",
         es="Redes cuyas direcciones no se cuentan (un servidor de correo web); las cuentas sí.",
     )
+
+    def problems(self) -> Iterator[Problem]:
+        yield from not_networks("exempt", self.exempt)
+        yield from at_least(self, ("per_minute", "per_day", "network_factor", "account_per_day", "account_slow"))
+        yield from at_least(self, ("delay", "remember"), 0)

@@ -1,10 +1,10 @@
 """Settings of outgoing SMTP."""
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bridge.config.checks import not_addresses, not_networks
 from bridge.config.define import Problem, setting
 
 
@@ -67,15 +67,8 @@ class Outbound:
     keep_messages: int = setting(100, "Messages over one connection.", es="Mensajes por una misma conexión.")
 
     def problems(self) -> Iterator[Problem]:
-        for name, values in (("private", self.private), ("nameservers", self.nameservers)):
-            for text in values:
-                try:
-                    ipaddress.ip_network(text) if name == "private" else ipaddress.ip_address(text)
-                except ValueError:
-                    yield Problem(
-                        name, f'{text!r} is no {"network" if name == "private" else "address"}',
-                        f'{text!r} no es una {"red" if name == "private" else "dirección"}',
-                    )
+        yield from not_networks("private", self.private)
+        yield from not_addresses("nameservers", self.nameservers)
         for one in self.destinations:
             if not one.name:
                 yield Problem("destinations", "a destination needs a name", "a un destino le falta el nombre")

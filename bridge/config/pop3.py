@@ -1,9 +1,9 @@
 """Settings of the POP3 server."""
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bridge.config.checks import at_least, plain_passwords
 from bridge.config.define import Problem, setting
 
 
@@ -35,20 +35,7 @@ class Pop3:
     )
 
     def problems(self) -> Iterator[Problem]:
-        for text in self.plain_from:
-            try:
-                network = ipaddress.ip_network(text)
-            except ValueError:
-                yield Problem(
-                    "plain_from",
-                    f'{text!r} is no network; write for instance "192.0.2.0/24"',
-                    f'{text!r} no es una red; escriba por ejemplo "192.0.2.0/24"',
-                )
-                continue
-            if not network.is_loopback and network.prefixlen < 8:
-                yield Problem(
-                    "plain_from",
-                    "passwords would cross the internet readable by anybody on the way",
-                    "las contraseñas cruzarían Internet a la vista de cualquiera",
-                    fatal=False,
-                )
+        yield from plain_passwords("plain_from", self.plain_from)
+        yield from at_least(self, (
+            "login_seconds", "idle_seconds", "connections", "connections_address", "connections_user",
+        ))  # fmt: skip

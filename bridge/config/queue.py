@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bridge.config.checks import at_least
 from bridge.config.define import Problem, setting
 
 
@@ -110,9 +111,9 @@ class Queue:
                 "must be more than 0 and not more than retry_longest",
                 "debe ser mayor que 0 y no mayor que retry_longest",
             )
-        for name in ("batch", "active", "transactions", "per_destination", "chunk", "scan_seconds", "poison"):
-            if getattr(self, name) < 1:
-                yield Problem(name, "must be at least 1", "debe ser al menos 1")
+        yield from at_least(self, (
+            "batch", "active", "transactions", "per_destination", "chunk", "scan_seconds", "poison",
+        ))  # fmt: skip
         if self.per_destination_most < self.per_destination:
             yield Problem(
                 "per_destination_most",

@@ -1,10 +1,10 @@
 """Settings of the house itself: names, folders, ports, processes, certificates, pages."""
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bridge.config.checks import not_addresses
 from bridge.config.define import Problem, setting
 
 
@@ -126,15 +126,8 @@ class Listen:
     )
 
     def problems(self) -> Iterator[Problem]:
-        for address in (*self.addresses, self.web_address):
-            try:
-                ipaddress.ip_address(address)
-            except ValueError:
-                yield Problem(
-                    "addresses",
-                    f'{address!r} is no IP address; write for instance "127.0.0.1"',
-                    f'{address!r} no es una dirección IP; escriba por ejemplo "127.0.0.1"',
-                )
+        yield from not_addresses("addresses", self.addresses)
+        yield from not_addresses("web_address", (self.web_address,))
 
 
 @dataclass(frozen=True, slots=True)

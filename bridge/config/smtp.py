@@ -1,10 +1,10 @@
 """Settings of the SMTP, submission and LMTP doors: who may do what, and how much."""
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bridge.config.checks import as_network, at_least, not_networks
 from bridge.config.define import Problem, setting
 
 
@@ -71,22 +71,15 @@ class Smtp:
     smtputf8: bool = setting(True, "Accept addresses with accents.", es="Aceptar direcciones con acentos.")
 
     def problems(self) -> Iterator[Problem]:
+        yield from not_networks("networks", self.networks)
         for text in self.networks:
-            try:
-                network = ipaddress.ip_network(text)
-            except ValueError:
-                yield Problem(
-                    "networks",
-                    f'{text!r} is no network; write for instance "192.0.2.0/24"',
-                    f'{text!r} no es una red; escriba por ejemplo "192.0.2.0/24"',
-                )
-                continue
-            if network.prefixlen < (8 if network.version == 4 else 16):
+            network = as_network(text)
+            if network is not None and network.prefixlen < (8 if network.version == 4 else 16):
                 yield Problem(
                     "networks",
                     f"{text} would make this an open relay for half the world; name your own networks",
                     f"{text} abriría el servidor a medio mundo; indique sus propias redes",
                 )
-        for name in ("message_size", "recipients", "connections", "idle_seconds", "session_seconds", "errors_most"):
-            if getattr(self, name) < 1:
-                yield Problem(name, "must be at least 1", "debe ser al menos 1")
+        yield from at_least(self, (
+            "message_size", "recipients", "connections", "idle_seconds", "session_seconds", "errors_most",
+        ))  # fmt: skip
