@@ -40,7 +40,7 @@ from listmgr.archive.keeper import Archiver
 log = logging.getLogger("estafeta.mailroom")
 
 _HOUSEKEEPING = 3600.0
-_GATHER = 0.3           # seconds in which hints gather: adopting ten mails of a folder costs little more than one
+_GATHER = 1.0           # seconds in which hints gather: adopting ten mails of a folder costs little more than one
 _DESCRIBE = 200         # messages that are described before somebody else's folder is looked at
 
 
@@ -153,11 +153,19 @@ async def work(house: House, stop: asyncio.Event) -> None:
         waiting = Listener("mailbox", Path(house.settings.paths.run))
         archive = Listener("archive", Path(house.settings.paths.run))
         woken = asyncio.Event()
-        for one in (waiting, archive):
-            loop.add_reader(one.fileno(), woken.set)
-        while not stop.is_set():
-            indexer.note(waiting.receive())
+        heard: dict[str, None] = {}
+
+        def hear() -> None:
+            """Taken off the sockets at once: what lies there would wake the loop again and again."""
+            heard.update(dict.fromkeys(waiting.receive()))
             archive.receive()
+            woken.set()
+
+        for one in (waiting, archive):
+            loop.add_reader(one.fileno(), hear)
+        while not stop.is_set():
+            indexer.note([*heard])
+            heard.clear()
             more = await loop.run_in_executor(threads, indexer.run)
             more |= await loop.run_in_executor(threads, _archive, archiver)
             if time.monotonic() - kept > _HOUSEKEEPING:
