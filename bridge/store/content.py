@@ -7,7 +7,7 @@ Fails by: FolderGone, StoreError. A message whose file is gone is left out; the 
 """
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -21,6 +21,7 @@ from bridge.store.home import Home, current
 from bridge.store.index import CONTENT_TABLES
 from bridge.store.mail import Column, Fields, Folder, Ranges
 from bridge.wire import charset, dates, headers, lines, mime, structure, text
+from bridge.wire.imap.seqset import ranges_of
 
 CHUNK = 500             # rows of one chunk
 KINDS = 8               # lists of header fields of which the results are kept
@@ -195,32 +196,16 @@ class _Plan:
 
     def _select(self, db: Connection, uids: Sequence[int]) -> list[Row]:
         found: list[Row] = []
-        for low, high in runs(uids):
+        for low, high in ranges_of(uids):
             found.extend(db.execute(self.statement, (self.folder.id, low, high, -1)).fetchall())
         return found
-
-
-def runs(uids: Iterable[int]) -> list[tuple[int, int]]:
-    """Ascending UIDs as ranges."""
-    out: list[tuple[int, int]] = []
-    low = high = 0
-    for uid in uids:
-        if uid == high + 1 and high:
-            high = uid
-            continue
-        if high:
-            out.append((low, high))
-        low = high = uid
-    if high:
-        out.append((low, high))
-    return out
 
 
 def locate(home: Home, folder: Folder, uids: Sequence[int]) -> list[Message]:
     """Where these messages (ascending UIDs) are."""
     found: list[Message] = []
     with home.index.read() as db:
-        for low, high in runs(uids):
+        for low, high in ranges_of(uids):
             found.extend(Message(*row) for row in db.execute(
                 "SELECT uid, content, name, info, size FROM message WHERE folder=? AND uid BETWEEN ? AND ?"
                 " ORDER BY uid", (folder.id, low, high),
@@ -445,7 +430,7 @@ def kept_headers(home: Home, folder: Folder, messages: Sequence[Message]) -> dic
     """The common fields of header blocks with CRLF, by UID, where the index has them whole."""
     found: dict[int, bytes] = {}
     with home.index.read() as db:
-        for low, high in runs([message.uid for message in messages]):
+        for low, high in ranges_of(message.uid for message in messages):
             found.update(db.execute(
                 "SELECT m.uid, h.data FROM message m JOIN header h ON h.content=m.content"
                 " WHERE m.folder=? AND m.uid BETWEEN ? AND ? AND h.data<>x''", (folder.id, low, high),

@@ -13,7 +13,7 @@ from sqlite3 import Connection
 from bridge.store import files, maildir
 from bridge.store.driver import Place
 from bridge.store.failpoints import Failpoint
-from bridge.store.home import FolderRow, Home, current, save
+from bridge.store.home import FREE, FolderRow, Home, current, save
 from bridge.store.mail import (
     KEYWORD_LENGTH,
     KEYWORD_LIMIT,
@@ -47,8 +47,9 @@ def text_of(flags: int, keywords: tuple[str, ...], recent: bool) -> bytes:
 
 def bits_of(names: Iterable[str], keywords: Sequence[str]) -> tuple[int, list[str]]:
     """(flags, keywords that the folder doesn't know yet). \\Recent is passed over; names ignore case."""
-    bits, unknown = 0, []
-    known = {name.lower(): KEYWORD_SHIFT + k for k, name in enumerate(keywords)}
+    bits = 0
+    unknown: dict[str, str] = {}
+    known = {name.lower(): KEYWORD_SHIFT + k for k, name in enumerate(keywords) if name != FREE}
     for name in names:
         folded = name.lower()
         if folded in _BY_NAME:
@@ -56,9 +57,8 @@ def bits_of(names: Iterable[str], keywords: Sequence[str]) -> tuple[int, list[st
         elif folded in known:
             bits |= 1 << known[folded]
         elif folded != "\\recent":
-            unknown.append(name)
-            known[folded] = KEYWORD_SHIFT + len(known)
-    return bits, unknown
+            unknown.setdefault(folded, name)
+    return bits, list(unknown.values())
 
 
 def learn(home: Home, db: Connection, row: FolderRow, names: Iterable[str]) -> int:
@@ -68,19 +68,19 @@ def learn(home: Home, db: Connection, row: FolderRow, names: Iterable[str]) -> i
     if not unknown:
         return bits
     for name in unknown:
-        if len(name) > KEYWORD_LENGTH or not _KEYWORD.fullmatch(name):
+        if name == FREE or len(name) > KEYWORD_LENGTH or not _KEYWORD.fullmatch(name):
             raise MailError(f"Not a possible keyword: {name[:60]}", "CANNOT")
     limit = min(home.settings.keywords, KEYWORD_LIMIT)
     room = limit - len(known)
     if len(unknown) > room:
-        known = _collect(db, row, known)
-        room = known.count("-") + limit - len(known)
+        known = _collect(db, row, known, bits)
+        room = known.count(FREE) + limit - len(known)
         if len(unknown) > room:
             raise MailError(f"A mailbox can have {limit} keywords", "LIMIT")
     names_now = list(known)
     for name in unknown:
-        if "-" in names_now:
-            place = names_now.index("-")
+        if FREE in names_now:
+            place = names_now.index(FREE)
             names_now[place] = name
         else:
             place = len(names_now)
@@ -91,12 +91,11 @@ def learn(home: Home, db: Connection, row: FolderRow, names: Iterable[str]) -> i
     return bits
 
 
-def _collect(db: Connection, row: FolderRow, known: tuple[str, ...]) -> tuple[str, ...]:
-    """The keywords with "-" for each that no message has any more."""
-    used = 0
+def _collect(db: Connection, row: FolderRow, known: tuple[str, ...], used: int) -> tuple[str, ...]:
+    """The keywords with FREE for each that no message has any more and that isn't among the flags `used`."""
     for bits, in db.execute("SELECT DISTINCT flags FROM message WHERE folder=?", (row.id,)):
         used |= bits
-    return tuple(name if used >> KEYWORD_SHIFT + k & 1 else "-" for k, name in enumerate(known))
+    return tuple(name if used >> KEYWORD_SHIFT + k & 1 else FREE for k, name in enumerate(known))
 
 
 def _write_keywords(home: Home, row: FolderRow) -> None:

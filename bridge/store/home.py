@@ -20,10 +20,12 @@ from bridge.store.driver import Driver, Place
 from bridge.store.index import Index
 from bridge.store.mail import Folder, FolderGone, NoSuchFolder
 from bridge.store.notify import Hints
+from bridge.wire.imap.seqset import ranges_of
 
 UID_BLOCK = 64          # UIDs reserved at once
 SPARE_DIRS = 4          # opened folders kept for the next use
 MAX_UID = (1 << 32) - 2
+FREE = "-"              # among the keywords of a folder: a bit that the next new one may take
 
 
 @dataclass(slots=True)
@@ -52,7 +54,13 @@ class FolderRow:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The keywords by their bits, FREE where a bit has none."""
         return tuple(self.keywords.split())
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The keywords that there are."""
+        return tuple(name for name in self.names if name != FREE)
 
 
 _UPDATE = """UPDATE folder SET name=?, uidvalidity=?, uidnext=?, reserved=?, highestmodseq=?, membership=?, floor=?,
@@ -265,18 +273,10 @@ def take_contents(db: sqlite3.Connection, count: int) -> int:
 
 def vanish(db: sqlite3.Connection, row: FolderRow, uids: Sequence[int]) -> None:
     """Record that these UIDs (ascending) are gone since `row.highestmodseq`."""
-    ranges: list[tuple[int, int, int, int]] = []
-    low = high = 0
-    for uid in uids:
-        if uid == high + 1 and high:
-            high = uid
-            continue
-        if high:
-            ranges.append((row.id, row.highestmodseq, low, high))
-        low = high = uid
-    if high:
-        ranges.append((row.id, row.highestmodseq, low, high))
-    db.executemany("INSERT INTO vanished VALUES(?,?,?,?)", ranges)
+    db.executemany(
+        "INSERT INTO vanished VALUES(?,?,?,?)",
+        [(row.id, row.highestmodseq, low, high) for low, high in ranges_of(uids)],
+    )
 
 
 def remove_quietly(name: str, folder: int) -> None:

@@ -167,8 +167,9 @@ class AccountStore:
             unseen = db.execute(
                 "SELECT uid FROM message WHERE folder=? AND flags&1=0 ORDER BY uid LIMIT 1", (row.id,)
             ).fetchone()
-        names = tuple(word for word in row.names if word != "-")
-        return Selected(row.handle, uids, row.uidnext, row.highestmodseq, recent, unseen[0] if unseen else 0, names)
+        return Selected(
+            row.handle, uids, row.uidnext, row.highestmodseq, recent, unseen[0] if unseen else 0, row.words,
+        )
 
     def _uids(self, row: FolderRow) -> "array[int]":
         """The members of a folder as of this row; remembered until one comes or goes."""
@@ -212,7 +213,7 @@ class AccountStore:
             ))
         return Changes(
             row.highestmodseq, row.uidnext, tuple(appended), tuple(one for one in rows if one[0] < uidnext),
-            tuple(uid for uid in gone if uid < uidnext), tuple(word for word in row.names if word != "-"),
+            tuple(uid for uid in gone if uid < uidnext), row.words,
         )
 
     def vanished(self, folder: Folder, since: int, within: Ranges = EVERYTHING) -> tuple[int, ...]:
@@ -232,7 +233,7 @@ class AccountStore:
     def keywords(self, folder: Folder) -> tuple[str, ...]:
         """The keywords of a folder, for FLAGS and PERMANENTFLAGS."""
         with self.home.index.read() as db:
-            return tuple(word for word in current(db, folder).names if word != "-")
+            return current(db, folder).words
 
     def flag_text(self, folder: Folder, bits: int, recent: bool = False) -> bytes:
         """Flags as FETCH sends them."""
@@ -240,11 +241,6 @@ class AccountStore:
             with self.home.index.read() as db:
                 return flags.text_of(bits, current(db, folder).names, recent)
         return flags.text_of(bits, (), recent)
-
-    def flag_bits(self, folder: Folder, names: Iterable[str]) -> int:
-        """The flags of these names; keywords that the folder doesn't have count for nothing."""
-        with self.home.index.read() as db:
-            return flags.bits_of(names, current(db, folder).names)[0]
 
     # -- reading
 

@@ -199,7 +199,7 @@ class _Adoption:
             with open(descriptor, encoding="utf-8", errors="replace") as source:
                 for line in source.read(65536).splitlines():
                     number, _, name = line.partition(" ")
-                    if number != str(len(names)) or len(names) >= KEYWORD_LIMIT or not name or " " in name:
+                    if number != str(len(names)) or len(names) >= KEYWORD_LIMIT or name.split() != [name]:
                         break
                     names.append(name)
             break

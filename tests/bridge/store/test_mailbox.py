@@ -161,6 +161,39 @@ def test_keyword_flood_is_refused_and_unused_ones_make_room(box):
     assert "k7" not in box.keywords(view.folder)
 
 
+def test_a_keyword_named_twice_is_one_keyword(box):
+    """I05: `(New new)` is one keyword, also where it takes the place of one that nobody uses any more."""
+    put(box, 1)
+    put(box, 2)
+    folder = box.select("INBOX").folder
+    box.store_flags(folder, [(1, 1)], "+", [f"k{number}" for number in range(56)])
+    box.store_flags(folder, [(1, 1)], "-", ["k3", "k5", "k7"])
+    box.store_flags(folder, [(1, 1)], "+", ["other"])
+    box.store_flags(folder, [(2, 2)], "+", ["New", "new"])
+    _, second = rows(box, folder, Column.FLAGS)
+    assert box.flag_text(folder, second[1]) == b"(New)"
+
+
+def test_a_keyword_of_this_command_is_not_tidied_away(box):
+    """I05: a known keyword that no message has keeps its place when it is set again together with a new one."""
+    put(box, 1)
+    folder = box.select("INBOX").folder
+    box.store_flags(folder, [(1, 1)], "+", [f"k{number}" for number in range(56)])
+    box.store_flags(folder, [(1, 1)], "-", ["k3", "k5"])
+    box.store_flags(folder, [(1, 1)], "+", ["k3", "new"])
+    row, = rows(box, folder, Column.FLAGS)
+    words = box.flag_text(folder, row[1]).decode("ascii").strip("()").split()
+    assert {"k3", "new"} <= set(words)
+    assert len(words) == 56
+
+
+def test_the_sign_of_a_free_place_is_no_keyword(box):
+    put(box, 1)
+    folder = box.select("INBOX").folder
+    with pytest.raises(MailError):
+        box.store_flags(folder, [(1, 1)], "+", ["-"])
+
+
 def test_flags_go_into_file_names_and_come_back_without_index(box, tmp_path):
     """P18, D-11: also keywords, by their letters."""
     for number in range(3):
