@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bridge.model.errors import ConfigError
+from bridge.model.language import tr
 
 log = logging.getLogger("estafeta.supervisor")
 
@@ -66,15 +67,22 @@ def _bound(service: str, address: str, port: int, share: bool) -> socket.socket 
 
 def _hint(service: str, address: str, port: int, error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return (
+        return tr(
             f"listen.{service}: port {port} needs root or CAP_NET_BIND_SERVICE; start as root with server.user set, "
-            "use the systemd unit, or choose a port above 1023"
+            "use the systemd unit, or choose a port above 1023",
+            f"listen.{service}: el puerto {port} necesita root o CAP_NET_BIND_SERVICE; arranque como root con "
+            "server.user, use la unidad de systemd o elija un puerto mayor que 1023",
         )
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"listen.addresses: {address} is no address of this machine (see `ip addr`)"
-    return (
+        return tr(
+            f"listen.addresses: {address} is no address of this machine (see `ip addr`)",
+            f"listen.addresses: {address} no es una dirección de esta máquina (véase `ip addr`)",
+        )
+    return tr(
         f"listen.{service}: {address} port {port}: {error.strerror}; another program listens there "
-        f"(see `ss -ltnp sport = :{port}`): stop it or choose another port"
+        f"(see `ss -ltnp sport = :{port}`): stop it or choose another port",
+        f"listen.{service}: {address} puerto {port}: {error.strerror}; ya escucha ahí otro programa "
+        f"(véase `ss -ltnp sport = :{port}`): párelo o elija otro puerto",
     )
 
 
@@ -87,7 +95,10 @@ def unix_socket(path: Path) -> socket.socket:
         one.bind(str(path))
     except OSError as error:
         one.close()
-        raise ConfigError([f"{path}: {error}; if the path is too long, set paths.run to a shorter one"]) from error
+        raise ConfigError([tr(
+            f"{path}: {error}; if the path is too long, set paths.run to a shorter one",
+            f"{path}: {error}; si la ruta es demasiado larga, ponga en paths.run una más corta",
+        )]) from error
     finally:
         os.umask(mask)
     one.listen(64)

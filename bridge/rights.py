@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bridge.config.schema import Settings
 from bridge.model.errors import ConfigError
+from bridge.model.language import tr
 
 log = logging.getLogger("estafeta")
 
@@ -77,10 +78,12 @@ def user_of(name: str, setting: str = "user") -> User:
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
-        raise ConfigError([
+        raise ConfigError([tr(
             f"server.{setting}: there is no user {name!r}; create it (`useradd --system {name}`), name another, or "
-            f"write numbers, uid:gid"
-        ]) from None
+            "write numbers, uid:gid",
+            f"server.{setting}: no existe el usuario {name!r}; créelo (`useradd --system {name}`), indique otro o "
+            "escriba números, uid:gid",
+        )]) from None
     return User(entry.pw_uid, entry.pw_gid, tuple(g.gr_gid for g in grp.getgrall() if name in g.gr_mem))
 
 

@@ -17,6 +17,7 @@ from bridge.app import House, claim, make_ready
 from bridge.config.load import load
 from bridge.config.schema import Settings
 from bridge.model.errors import ConfigError, StoreError
+from bridge.model.language import tr
 from bridge.rights import Rights, rights_of
 from bridge.store import filesystem
 from bridge.supervisor import Supervisor
@@ -54,10 +55,12 @@ def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root
 def _look_at_root(settings: Settings, allow_root: bool) -> None:
     if os.getuid() == 0 and not settings.server.user:
         if not allow_root:
-            raise ConfigError([
+            raise ConfigError([tr(
                 "server.user is empty: as root, Estafeta needs a user to become. Create one "
-                "(`useradd --system estafeta`) and set server.user, or start it as an ordinary user."
-            ])
+                "(`useradd --system estafeta`) and set server.user, or start it as an ordinary user.",
+                "server.user está vacío: como root, Estafeta necesita un usuario en el que convertirse. Cree uno "
+                "(`useradd --system estafeta`) e indíquelo en server.user, o arranque como un usuario corriente.",
+            )])
         log.warning("all processes keep root's rights: whoever breaks into one has the machine; set server.user")
     elif os.getuid() and settings.server.smtp_user:
         log.warning("server.smtp_user has no effect: only root can start processes as another user")
@@ -101,7 +104,11 @@ def in_child(work: Callable[[], None]) -> list[str]:
     with os.fdopen(reading, "rb") as told:
         text = told.read().decode()
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return text.splitlines() or ([f"preparing the data folder failed ({code}); the lines above say why"] * bool(code))
+    failed = tr(
+        f"preparing the data folder failed ({code}); the lines above say why",
+        f"no se ha podido preparar la carpeta de datos ({code}); las líneas de arriba dicen por qué",
+    )
+    return text.splitlines() or ([failed] * bool(code))
 
 
 def _done(work: Callable[[], None], writing: int) -> int:
@@ -122,9 +129,15 @@ def _again(path: Path, before: Settings) -> Settings:
     """The settings at a reload, looked at as at a start. ConfigError where they can't be taken up."""
     settings = load(path).settings
     if settings.paths != before.paths or settings.database != before.database:
-        raise ConfigError(["paths and database can't change while Estafeta runs: stop it first"])
+        raise ConfigError([tr(
+            "paths and database can't change while Estafeta runs: stop it first",
+            "paths y database no pueden cambiar con Estafeta en marcha: párela antes",
+        )])
     if (settings.server.user, settings.server.smtp_user) != (before.server.user, before.server.smtp_user):
-        raise ConfigError(["server.user and server.smtp_user can't change while Estafeta runs: stop it first"])
+        raise ConfigError([tr(
+            "server.user and server.smtp_user can't change while Estafeta runs: stop it first",
+            "server.user y server.smtp_user no pueden cambiar con Estafeta en marcha: párela antes",
+        )])
 
     def look() -> None:
         assert House(settings, "reload").tls is not None

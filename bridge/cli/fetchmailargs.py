@@ -132,10 +132,10 @@ def _word(name: str, value: str) -> str:
     """A protocol or a way to log in, as the file's language has it."""
     try:
         if not value.replace("_", "").replace("-", "").isalnum():
-            raise RcError(1, f"--{name}: {value!r}")
+            raise RcError(1, repr(value), repr(value))
         entry = parse(f"poll x {name} {value}").entries[0]
     except RcError as error:
-        raise ValueError(f"--{name}: {error}") from None
+        raise ValueError(f"--{name}: {tr(str(error), error.es)}") from None
     return str(getattr(entry, name))
 
 

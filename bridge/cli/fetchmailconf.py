@@ -148,7 +148,7 @@ def _present(path: Path) -> tuple[str, Rc]:
     except RcError as error:
         fail(
             f"{path}:{error.line}: {error}; mend that line first, nothing was written",
-            f"{path}:{error.line}: {error}; corrija antes esa línea, no se ha escrito nada",
+            f"{path}:{error.line}: {error.es}; corrija antes esa línea, no se ha escrito nada",
         )
 
 
@@ -157,7 +157,9 @@ def _checked(before: Rc, whole: str) -> Entry:
     try:
         after = parse(whole)
     except RcError as error:
-        fail(f"line {error.line}: {error}; nothing was written", f"línea {error.line}: {error}; no se ha escrito nada")
+        fail(
+            f"line {error.line}: {error}; nothing was written", f"línea {error.line}: {error.es}; no se ha escrito nada"
+        )
     if after.entries[:-1] != before.entries:
         fail("The file's end swallows the new entry; nothing was written.",
              "El final del fichero se traga la entrada nueva; no se ha escrito nada.")  # fmt: skip

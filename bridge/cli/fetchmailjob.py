@@ -67,7 +67,7 @@ class Job:
             try:
                 return parse(self.text)
             except RcError as error:
-                raise ConfigError([f"-:{error.line}: {error}"]) from error
+                raise ConfigError([f"-:{error.line}: {tr(str(error), error.es)}"]) from error
         if not self.path.exists() and not self.call.rcfile:
             return Rc()
         return read_rc(self.path)

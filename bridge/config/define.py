@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Protocol, get_type_hints
 
+from bridge.model.language import tr
+
 
 def setting(default: Any, help: str, *, es: str, secret: bool = False, example: Any = None) -> Any:
     """A field of a section. `help`, `es`: one line each; `secret`: may be given as a file or a command and is never
@@ -53,6 +55,9 @@ class Problem:
     text: str
     es: str
     fatal: bool = True
+
+    def __str__(self) -> str:
+        return tr(self.text, self.es)
 
 
 class Checked(Protocol):

@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args, get_origin
 from bridge.config.define import Described, Problem, describe
 from bridge.config.schema import Settings
 from bridge.model.errors import ConfigError
+from bridge.model.language import tr
 
 _PREFIX = "ESTAFETA__"
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]#]+?)\s*\]\]?\s*(?:#.*)?$")
@@ -44,9 +45,13 @@ class _Source:
         try:
             self.text = path.read_text(encoding="utf-8")
         except OSError as error:
-            raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+            unreadable = tr("cannot be read", "no se puede leer")
+            raise ConfigError([f"{path}: {unreadable}: {error.strerror}"]) from error
         except UnicodeDecodeError as error:
-            raise ConfigError([f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8"]) from error
+            raise ConfigError([tr(
+                f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8",
+                f"{path}: no es texto UTF-8 (byte {error.start}); guárdelo como UTF-8",
+            )]) from error
         try:
             self.values = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -79,9 +84,12 @@ class _Source:
 
 def _toml_hint(text: str) -> str:
     found = re.search(r"\(at line (\d+), column (\d+)\)", text)
-    where = f"line {found[1]}, column {found[2]}: " if found else ""
+    where = tr(f"line {found[1]}, column {found[2]}: ", f"línea {found[1]}, columna {found[2]}: ") if found else ""
     plain = re.sub(r"\s*\(at [^)]*\)", "", text)
-    return f'{where}not valid TOML: {plain}; text values need quotes ("..."), lists look like ["a", "b"]'
+    return where + tr(
+        f'not valid TOML: {plain}; text values need quotes ("..."), lists look like ["a", "b"]',
+        f'no es TOML válido: {plain}; los textos van entre comillas ("..."), las listas son como ["a", "b"]',
+    )
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
@@ -95,21 +103,25 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     for source in sources:
         for name in source.values:
             if name != "include" and name not in known:
-                problems.append(f"{source.at(name)}: unknown section [{name}]{_did_you_mean(name, known)}")
+                unknown = tr("unknown section", "sección desconocida")
+                problems.append(f"{source.at(name)}: {unknown} [{name}]{_did_you_mean(name, known)}")
     for name, section in known.items():
         given = [(source, source.values[name]) for source in sources if name in source.values]
         sections[name] = _section(name, section, given, environ, problems)
     for name in environ:
         parts = name.removeprefix(_PREFIX).lower().split("__")
         if name.startswith(_PREFIX) and (len(parts) != 2 or parts[0] not in known):
-            problems.append(f"environment variable {name}: no such setting; the form is {_PREFIX}SECTION__NAME")
+            problems.append(tr(
+                f"environment variable {name}: no such setting; the form is {_PREFIX}SECTION__NAME",
+                f"variable de entorno {name}: no hay tal ajuste; la forma es {_PREFIX}SECCION__NOMBRE",
+            ))
     if problems:
         raise ConfigError(problems)
     settings = _resolved(Settings(**sections), path)
     for name in known:
         for problem in _own_problems(getattr(settings, name)):
             place = next((s.at(name, problem.setting) for s in reversed(sources) if name in s.values), str(path))
-            (problems if problem.fatal else warnings).append(f"{place}: {name}.{problem.setting}: {problem.text}")
+            (problems if problem.fatal else warnings).append(f"{place}: {name}.{problem.setting}: {problem}")
     if problems:
         raise ConfigError(problems)
     return Loaded(settings, tuple(source.path for source in sources), tuple(warnings))
@@ -125,17 +137,24 @@ def _sources(path: Path) -> Iterator[_Source]:
     yield first
     patterns = first.values.get("include", [])
     if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
-        raise ConfigError([f'{first.at("include")}: include must be a list of file names, like ["conf.d/*.toml"]'])
+        raise ConfigError([first.at("include") + tr(
+            ': include must be a list of file names, like ["conf.d/*.toml"]',
+            ': include debe ser una lista de ficheros, como ["conf.d/*.toml"]',
+        )])
     for pattern in patterns:
         found = sorted(path.parent.glob(pattern)) if not os.path.isabs(pattern) else [Path(pattern)]
         if not found and "*" not in pattern:
-            raise ConfigError([f"{first.at('include')}: included file {pattern!r} does not exist"])
+            raise ConfigError([first.at("include") + tr(
+                f": included file {pattern!r} does not exist", f": el fichero incluido {pattern!r} no existe"
+            )])
         yield from map(_Source, found)
 
 
 def _did_you_mean(name: str, known: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are: {', '.join(known)}"
+    if close:
+        return tr(f"; did you mean {close[0]!r}?", f"; ¿quería decir {close[0]!r}?")
+    return tr("; known are: ", "; se conocen: ") + ", ".join(known)
 
 
 def _section(
@@ -145,12 +164,16 @@ def _section(
     values: dict[str, Any] = {}
     for source, table in given:
         if not isinstance(table, dict):
-            problems.append(f"{source.at(name)}: {name} must be a section: write [{name}] and its settings below it")
+            problems.append(source.at(name) + tr(
+                f": {name} must be a section: write [{name}] and its settings below it",
+                f": {name} debe ser una sección: escriba [{name}] y debajo sus ajustes",
+            ))
             continue
         for key, value in table.items():
             place = source.at(name, key)
             if key not in described:
-                problems.append(f"{place}: unknown setting {name}.{key}{_did_you_mean(key, described)}")
+                unknown = tr("unknown setting", "ajuste desconocido")
+                problems.append(f"{place}: {unknown} {name}.{key}{_did_you_mean(key, described)}")
                 continue
             try:
                 values[key] = _secret(described[key], value) or _typed(value, described[key].type)
@@ -162,7 +185,7 @@ def _section(
             try:
                 values[key] = _from_text(environ[variable], one.type)
             except ValueError as error:
-                problems.append(f"environment variable {variable}: {error}")
+                problems.append(f"{tr('environment variable', 'variable de entorno')} {variable}: {error}")
     return section(**values)
 
 
@@ -174,17 +197,27 @@ def _secret(described: Described, value: Any) -> str:
         try:
             return Path(value["file"]).read_text(encoding="utf-8").rstrip("\n")
         except OSError as error:
-            raise ValueError(f"secret file {value['file']}: {error.strerror}") from error
+            what = tr("secret file", "fichero del secreto")
+            raise ValueError(f"{what} {value['file']}: {error.strerror}") from error
     if set(value) == {"command"} and isinstance(value["command"], list):
         try:
             done = subprocess.run(value["command"], capture_output=True, text=True, timeout=30, check=True)
         except (OSError, subprocess.SubprocessError) as error:
-            raise ValueError(f"secret command {value['command'][0]!r} failed: {error}") from error
+            name = value["command"][0]
+            raise ValueError(tr(
+                f"secret command {name!r} failed: {error}", f"ha fallado la orden del secreto {name!r}: {error}"
+            )) from error
         return done.stdout.rstrip("\n")
-    raise ValueError('a secret is text, { file = "/path" } or { command = ["program", "argument"] }')
+    raise ValueError(tr(
+        'a secret is text, { file = "/path" } or { command = ["program", "argument"] }',
+        'un secreto es texto, { file = "/ruta" } o { command = ["programa", "argumento"] }',
+    ))
 
 
-_NAMES = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+_NAMES = {
+    str: ("text in quotes", "un texto entre comillas"), int: ("a whole number", "un número entero"),
+    float: ("a number", "un número"), bool: ("true or false", "true o false"),
+}  # fmt: skip
 
 
 def _typed(value: Any, wanted: Any) -> Any:
@@ -193,33 +226,41 @@ def _typed(value: Any, wanted: Any) -> Any:
     if origin is Literal:
         if value in get_args(wanted):
             return value
-        raise ValueError(f"{value!r} is not one of {', '.join(map(repr, get_args(wanted)))}")
+        known = ", ".join(map(repr, get_args(wanted)))
+        raise ValueError(tr(f"{value!r} is not one of {known}", f"{value!r} no es uno de {known}"))
     if origin in (types.UnionType, typing.Union):
         return _typed(value, next(one for one in get_args(wanted) if one is not type(None)))
     if origin is tuple:
         if not isinstance(value, list):
-            raise ValueError(f"must be a list, like [{_sample(get_args(wanted)[0])}], not {value!r}")
+            sample = _sample(get_args(wanted)[0])
+            raise ValueError(tr(
+                f"must be a list, like [{sample}], not {value!r}", f"debe ser una lista, como [{sample}], no {value!r}"
+            ))
         return tuple(_typed(one, get_args(wanted)[0]) for one in value)
     if origin is dict:
         if not isinstance(value, dict):
-            raise ValueError(f"must be a table of name = value, not {value!r}")
+            raise ValueError(tr(
+                f"must be a table of name = value, not {value!r}",
+                f"debe ser una tabla de nombre = valor, no {value!r}",
+            ))
         return {key: _typed(one, get_args(wanted)[1]) for key, one in value.items()}
     if is_dataclass(wanted):
         return _nested(value, wanted)
     if wanted is float and type(value) is int:
         return float(value)
     if type(value) is not wanted:
-        raise ValueError(f"must be {_NAMES[wanted]}, not {value!r}")
+        raise ValueError(f"{tr('must be', 'debe ser')} {tr(*_NAMES[wanted])}, {tr('not', 'no')} {value!r}")
     return value
 
 
 def _nested(value: Any, wanted: Any) -> Any:
     if not isinstance(value, dict):
-        raise ValueError(f"must be a table, not {value!r}")
+        raise ValueError(tr(f"must be a table, not {value!r}", f"debe ser una tabla, no {value!r}"))
     described = {one.name: one for one in describe(wanted)}
     for key in value:
         if key not in described:
-            raise ValueError(f"unknown setting {key!r}{_did_you_mean(key, described)}")
+            unknown = tr("unknown setting", "ajuste desconocido")
+            raise ValueError(f"{unknown} {key!r}{_did_you_mean(key, described)}")
     return wanted(**{k: _secret(described[k], v) or _typed(v, described[k].type) for k, v in value.items()})
 
 
@@ -236,7 +277,8 @@ def _from_text(text: str, wanted: Any) -> Any:
     try:
         return _typed(tomllib.loads(f"value = {text}")["value"], wanted)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{text!r} is not {_NAMES.get(wanted, 'a value of the right kind')}") from error
+        kind = tr(*_NAMES.get(wanted, ("a value of the right kind", "un valor de la clase debida")))
+        raise ValueError(f"{text!r} {tr('is not', 'no es')} {kind}") from error
 
 
 def _resolved(settings: Settings, path: Path) -> Settings:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bridge.model.address import BadAddress, fold, mailbox
+from bridge.model.language import tr
 
 ENTRIES = 100_000           # of one alias file
 TARGETS = 10_000            # of one entry, or of one included file (sec-D04)
@@ -83,7 +84,8 @@ class Complaint:
     fatal: bool = True
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+        text = tr(self.text, self.es)
+        return f"{self.file}:{self.line}: {text}" if self.line else f"{self.file}: {text}"
 
 
 def parse(text: str, file: str, *, trusted: bool = True) -> tuple[dict[str, Alias], list[Complaint]]:

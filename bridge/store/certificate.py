@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from bridge.config.server import Tls
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import ConfigError
+from bridge.model.language import tr
 from bridge.store import files
 from bridge.store.failpoints import Failpoint
 
@@ -45,7 +46,10 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
     try:
         found.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError([f"tls: {certificate} and {key}: {error}; both must be PEM and belong together"]) from error
+        raise ConfigError([tr(
+            f"tls: {certificate} and {key}: {error}; both must be PEM and belong together",
+            f"tls: {certificate} y {key}: {error}; los dos deben ser PEM y formar pareja",
+        )]) from error
     return found
 
 
@@ -54,7 +58,11 @@ def warnings(settings: Tls) -> list[str]:
     if not settings.key or not os.path.exists(settings.key):
         return []
     mode = os.stat(settings.key).st_mode & 0o777
-    return [f"tls.key: {settings.key} has mode {mode:o}; others may read it: chmod 600"] if mode & 0o077 else []
+    open_to_others = tr(
+        f"tls.key: {settings.key} has mode {mode:o}; others may read it: chmod 600",
+        f"tls.key: {settings.key} tiene el modo {mode:o}; otros pueden leerlo: chmod 600",
+    )
+    return [open_to_others] if mode & 0o077 else []
 
 
 def _make(hostname: str, clock: Clock) -> tuple[bytes, bytes]:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, MetaData
 
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import ConfigError, DiskFull
+from bridge.model.language import tr
 from bridge.store import files
 from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
@@ -162,8 +163,10 @@ def _require_room(database: Database, path: Path) -> None:
 
 def _newer(database: Database, schema: Schema, found: int) -> str:
     where = database.path or schema.name
-    return (
+    copies = f"({where.parent if isinstance(where, Path) else 'backup'}/copies/{schema.name}-v{schema.version}-*.db)"
+    return tr(
         f"{where}: its schema is {found}, this version of Estafeta knows up to {schema.version}. A newer version has "
-        f"used it. Nothing was changed: start that version again, or put back the copy that it made "
-        f"({where.parent if isinstance(where, Path) else 'backup'}/copies/{schema.name}-v{schema.version}-*.db)."
+        f"used it. Nothing was changed: start that version again, or put back the copy that it made {copies}.",
+        f"{where}: su esquema es {found}, esta versión de Estafeta conoce hasta {schema.version}. La ha usado una "
+        f"versión más nueva. No se ha cambiado nada: arranque esa versión o reponga la copia que hizo {copies}.",
     )

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from bridge.model.errors import ConfigError, DiskFull, StoreError
+from bridge.model.language import tr
 
 _FULL = ("53100",)
 _TROUBLE = ("08", "40", "53", "55", "57", "58", "XX")
@@ -30,7 +31,10 @@ class Postgresql:
         try:
             self._engine = create_engine(url, pool_size=4, max_overflow=12, pool_pre_ping=True, pool_recycle=1800)
         except ModuleNotFoundError:
-            text = "a PostgreSQL database needs the package psycopg: pip install 'estafeta[postgresql]'"
+            text = tr(
+                "a PostgreSQL database needs the package psycopg: pip install 'estafeta[postgresql]'",
+                "una base de datos PostgreSQL necesita el paquete psycopg: pip install 'estafeta[postgresql]'",
+            )
             raise ConfigError([text]) from None
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._read_engine = self._engine.execution_options(**options)

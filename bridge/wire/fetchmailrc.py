@@ -18,11 +18,11 @@ LONGEST = 1_000_000     # characters of a file that are read
 
 
 class RcError(Exception):
-    """The text is no run control file. `line` is where, the text says what and what to do."""
+    """The text is no run control file. `line` is where, the text says what and what to do; `es`: in Spanish."""
 
-    def __init__(self, line: int, text: str) -> None:
+    def __init__(self, line: int, text: str, es: str) -> None:
         super().__init__(text)
-        self.line = line
+        self.line, self.es = line, es
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,8 @@ def _words(text: str) -> Iterator[_Word]:
     while position < len(text):
         found = _TOKEN.match(text, position)
         if not found:
-            raise RcError(line, f"a quotation mark is never closed: {text[position:position + 20]!r}")
+            begin = repr(text[position : position + 20])
+            raise RcError(line, f"a quotation mark is never closed: {begin}", f"unas comillas sin cerrar: {begin}")
         kind, matched = found.lastgroup, found[0]
         if kind in ("double", "single"):
             yield _Word(_unescape(found[kind]), line, quoted=True)
@@ -247,7 +248,7 @@ _KEYWORDS = frozenset([*_SERVER, *_USER, *_STARTS, "user", "username", "is", "to
 def parse(text: str) -> Rc:
     """The file as values. Raises RcError."""
     if len(text) > LONGEST:
-        raise RcError(1, "the file is far too long for a run control file")
+        raise RcError(1, "the file is far too long for a run control file", "el fichero es demasiado largo")
     return _Parser(list(_words(text))).run()
 
 
@@ -262,7 +263,7 @@ class _Parser:
 
     def run(self) -> Rc:
         while self._next < len(self._words):
-            word = self._take("poll, skip, defaults or set")
+            word = self._take("poll, skip, defaults or set", "poll, skip, defaults o set")
             if word.key == "set":
                 self._set()
             elif word.key in ("poll", "server"):
@@ -272,7 +273,9 @@ class _Parser:
             elif word.key == "defaults":
                 self._defaults(word)
             else:
-                raise self._error(word, "expected poll, skip, defaults or set")
+                raise self._error(
+                    word, "expected poll, skip, defaults or set", "aquí va poll, skip, defaults o set"
+                )
         return Rc(tuple(self._entries), self._settings, tuple(self._legacy))
 
     # -- words
@@ -282,16 +285,18 @@ class _Parser:
             self._next += 1
         return self._words[self._next] if self._next < len(self._words) else None
 
-    def _take(self, wanted: str) -> _Word:
+    def _take(self, wanted: str, es: str) -> _Word:
         word = self._peek()
         if word is None:
             line = self._words[-1].line if self._words else 1
-            raise RcError(line, f"the file ends where {wanted} should follow")
+            raise RcError(line, f"the file ends where {wanted} should follow", f"el fichero acaba donde falta {es}")
         self._next += 1
         return word
 
-    def _error(self, word: _Word, text: str) -> RcError:
-        return RcError(word.line, f"syntax error at {word.text!r}: {text}")
+    def _error(self, word: _Word, text: str, es: str) -> RcError:
+        return RcError(
+            word.line, f"syntax error at {word.text!r}: {text}", f"error de sintaxis en {word.text!r}: {es}"
+        )
 
     def _name(self, what: str) -> str:
         """The next word, whatever it is: after user and password even keywords are names."""
@@ -301,21 +306,23 @@ class _Parser:
         return self._value(what).text
 
     def _value(self, what: str) -> _Word:
-        word = self._take(f"a value for {what}")
+        wanted = f"a value for {what}", f"un valor para {what}"
+        word = self._take(*wanted)
         if word.map:
-            word = self._take(f"a value for {what}")
+            word = self._take(*wanted)
         return word
 
     # -- global options
 
     def _set(self) -> None:
-        word = self._take("an option")
+        word = self._take("an option", "una opción")
         on = word.key != "no"
         if not on:
-            word = self._take("an option")
+            word = self._take("an option", "una opción")
         kind = _SET.get(word.key)
         if kind is None:
-            raise self._error(word, f"no such option; set knows {', '.join(_SET)}")
+            known = ", ".join(_SET)
+            raise self._error(word, f"no such option; set knows {known}", f"no existe esa opción; set conoce {known}")
         self._settings[word.text] = on if kind == "flag" else self._number(word.text) if kind == "number" else ""
         if kind == "text":
             self._settings[word.text] = self._value(word.text).text
@@ -323,7 +330,7 @@ class _Parser:
     def _number(self, what: str) -> int:
         word = self._value(what)
         if not word.text.isdigit():
-            raise self._error(word, f"{what} needs a number")
+            raise self._error(word, f"{what} needs a number", f"{what} necesita un número")
         return int(word.text)
 
     # -- entries
@@ -335,9 +342,11 @@ class _Parser:
             self._default_user = users[0]
 
     def _entry(self, start: _Word, *, active: bool) -> None:
-        name = self._take("a server name")
+        name = self._take("a server name", "el nombre de un servidor")
         if name.key in _KEYWORDS:
-            raise self._error(name, "a server name must follow poll or skip")
+            raise self._error(
+                name, "a server name must follow poll or skip", "tras poll o skip va el nombre de un servidor"
+            )
         values, users = self._body(start)
         fresh = replace(self._default, name=name.text, active=active, users=tuple(users), line=start.line)
         self._entries.append(replace(fresh, **values))
@@ -362,14 +371,18 @@ class _Parser:
             elif word.key in ("here", "there"):
                 continue
             else:
-                raise self._error(word, self._advice(word, user))
+                raise self._error(word, *self._advice(word, user))
         self._close(users, user, start.line)
         return server, users
 
-    def _advice(self, word: _Word, user: dict[str, Any] | None) -> str:
+    def _advice(self, word: _Word, user: dict[str, Any] | None) -> tuple[str, str]:
         if word.key in _SERVER:
-            return "server options come before the first user"
-        return "no such option" if user is not None else "no such server option"
+            return (
+                "server options come before the first user", "las opciones del servidor van antes del primer usuario"
+            )
+        if user is not None:
+            return "no such option", "no existe esa opción"
+        return "no such server option", "no existe esa opción de servidor"
 
     def _close(self, users: list[User], user: dict[str, Any] | None, line: int) -> dict[str, Any]:
         """Keep the user that ends here; a new one begins."""
@@ -385,9 +398,11 @@ class _Parser:
             user["name"] = name
             return
         self._next += 1
-        word = self._take("is")
+        word = self._take("is", "is")
         if word.key not in ("is", "to"):
-            raise self._error(word, "after `user NAME here` comes `is REMOTE there`")
+            raise self._error(
+                word, "after `user NAME here` comes `is REMOTE there`", "tras `user NOMBRE here` va `is REMOTO there`"
+            )
         user["name"] = self._value("is").text
         user["local"] = (Mapping("", name),)
 
@@ -405,15 +420,15 @@ class _Parser:
             following = self._peek()
             if following is not None and following.map:
                 self._next += 1
-                found.append(Mapping(word.text, self._take("a local name").text))
+                found.append(Mapping(word.text, self._take("a local name", "un nombre local").text))
             else:
                 found.append(Mapping("", word.text))
         if not found:
-            raise self._error(start, f"names must follow {start.text!r}")
+            raise self._error(start, f"names must follow {start.text!r}", f"tras {start.text!r} van nombres")
         return tuple(found)
 
     def _negated(self, server: dict[str, Any], user: dict[str, Any] | None) -> dict[str, Any] | None:
-        word = self._take("an option after no")
+        word = self._take("an option after no", "una opción tras no")
         for table, values in ((_USER, user), (_SERVER, server)):
             name, kind = table.get(word.key, ("", ""))
             if kind == "flag" and (table is _USER or user is None):
@@ -423,7 +438,7 @@ class _Parser:
         if word.key == "envelope":
             server["envelope"] = ""
             return user
-        raise self._error(word, "`no` can't stand before this")
+        raise self._error(word, "`no` can't stand before this", "`no` no puede ir delante de esto")
 
     def _option(self, values: dict[str, Any], name: str, kind: str, word: _Word) -> None:
         if word.key in _LEGACY:
@@ -449,13 +464,16 @@ class _Parser:
             found.append(word.text)
             self._next += 1
         if not found:
-            raise self._error(start, f"a list must follow {start.text!r}")
+            raise self._error(start, f"a list must follow {start.text!r}", f"tras {start.text!r} va una lista")
         return tuple(found)
 
     def _numbers(self, start: _Word) -> Iterator[int]:
         for text in self._list(start):
             if not text.lstrip("-").isdigit():
-                raise self._error(start, f"{start.text!r} needs numbers, not {text!r}")
+                raise self._error(
+                    start, f"{start.text!r} needs numbers, not {text!r}",
+                    f"{start.text!r} necesita números, no {text!r}",
+                )
             yield int(text)
 
     def _envelope(self, values: dict[str, Any]) -> None:
@@ -470,17 +488,24 @@ class _Parser:
         text = value.text.lower()
         if kind == "protocol":
             if text not in _PROTOCOLS:
-                raise self._error(value, "no such protocol; write pop3, imap or auto")
+                raise self._error(
+                    value, "no such protocol; write pop3, imap or auto",
+                    "no existe ese protocolo; escriba pop3, imap o auto",
+                )
             values[name] = _PROTOCOLS[text]
             if text in _OLD_PROTOCOLS:
                 self._legacy.setdefault(text)
         elif kind == "auth":
             if text not in _AUTHS:
-                raise self._error(value, f"no such authentication; known are {', '.join(sorted(_AUTHS))}")
+                known = ", ".join(sorted(_AUTHS))
+                raise self._error(
+                    value, f"no such authentication; known are {known}",
+                    f"no existe esa autenticación; se conocen {known}",
+                )
             values[name] = text
         else:
             if text not in ("accept", "reject", "pass"):
-                raise self._error(value, "bad-header is accept or reject")
+                raise self._error(value, "bad-header is accept or reject", "bad-header es accept o reject")
             values[name] = "reject" if text == "reject" else "accept"
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from bridge.config.fetch import Fetch, FetchAccount
 from bridge.model.address import fold
 from bridge.model.errors import ConfigError
+from bridge.model.language import tr
 from bridge.store import files
 from bridge.wire.fetchmailrc import Entry, Rc, RcError, User, parse
 
@@ -65,9 +66,10 @@ def accounts_of(settings: Fetch, address_of: AddressOf) -> tuple[list[FetchAccou
         problems += complaints
     names = [one.name for one in found]
     for name in sorted({one for one in names if names.count(one) > 1}):
-        problems.append(
-            f"two fetched accounts are named {name!r}; give one of them another label with `poll LABEL via HOST`"
-        )
+        problems.append(tr(
+            f"two fetched accounts are named {name!r}; give one of them another label with `poll LABEL via HOST`",
+            f"hay dos cuentas externas llamadas {name!r}; dé a una otro nombre con `poll NOMBRE via SERVIDOR`",
+        ))
     unique = {one.name: one for one in reversed(found)}
     return list(reversed(unique.values())), problems
 
@@ -79,27 +81,34 @@ def read_rc(path: Path, owner: str = "") -> Rc:
     try:
         descriptor = files.open_read(path)
     except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+        raise ConfigError([_unreadable(path, error)]) from error
     try:
         _check_owner(path, os.fstat(descriptor), owner)
         text = b""
         while len(text) <= SIZE and (more := os.read(descriptor, SIZE)):
             text += more
     except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+        raise ConfigError([_unreadable(path, error)]) from error
     finally:
         os.close(descriptor)
     try:
         return parse(text.decode("utf-8", "surrogateescape"))
     except RcError as error:
-        raise ConfigError([f"{path}:{error.line}: {error}"]) from error
+        raise ConfigError([f"{path}:{error.line}: {tr(str(error), error.es)}"]) from error
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return tr(f"{path}: cannot be read: {error.strerror}", f"{path}: no se puede leer: {error.strerror}")
 
 
 def _check_owner(path: Path, about: os.stat_result, owner: str) -> None:
     if not stat.S_ISREG(about.st_mode):
-        raise ConfigError([f"{path}: is no file"])
+        raise ConfigError([tr(f"{path}: is no file", f"{path}: no es un fichero")])
     if stat.S_IMODE(about.st_mode) & 0o077:
-        raise ConfigError([f"{path}: holds passwords and others may read it; do: chmod 600 {path}"])
+        raise ConfigError([tr(
+            f"{path}: holds passwords and others may read it; do: chmod 600 {path}",
+            f"{path}: contiene contraseñas y otros pueden leerlo; haga: chmod 600 {path}",
+        )])
     allowed = {0, os.geteuid()}
     if owner:
         try:
@@ -107,7 +116,10 @@ def _check_owner(path: Path, about: os.stat_result, owner: str) -> None:
         except KeyError:
             pass  # a virtual user: the file is kept for them by root or us
     if about.st_uid not in allowed:
-        raise ConfigError([f"{path}: belongs to somebody else (uid {about.st_uid}); it must be the user's or root's"])
+        raise ConfigError([tr(
+            f"{path}: belongs to somebody else (uid {about.st_uid}); it must be the user's or root's",
+            f"{path}: es de otra persona (uid {about.st_uid}); debe ser del usuario o de root",
+        )])
 
 
 def from_rc(file: RcFile) -> tuple[list[FetchAccount], list[str]]:
@@ -124,7 +136,10 @@ def of_rc(file: RcFile, rc: Rc) -> tuple[list[FetchAccount], list[str]]:
         file = replace(file, cycle=max(every, 10))
     for entry in rc.entries:
         if entry.active and not entry.users:
-            problems.append(f'{file.path}:{entry.line}: {entry.name} has no user; add: user "NAME" password "..."')
+            problems.append(f"{file.path}:{entry.line}: {entry.name} " + tr(
+                'has no user; add: user "NAME" password "..."',
+                'no tiene usuario; añada: user "NOMBRE" password "..."',
+            ))
         for user in entry.users if entry.active else ():
             try:
                 found.append(_account(file, entry, user))
@@ -146,14 +161,20 @@ def _comforts(rc: Rc) -> Iterator[str]:
 def _account(file: RcFile, entry: Entry, user: User) -> FetchAccount:
     _check_done(entry, user)
     if not user.name:
-        raise ValueError(f'{entry.name}: which user? Add: user "NAME"')
+        raise ValueError(entry.name + tr(': which user? Add: user "NAME"', ': ¿qué usuario? Añada: user "NOMBRE"'))
     if user.password is None:
-        raise ValueError(f'user {user.name!r} has no password; add: password "..."')
+        raise ValueError(tr(
+            f'user {user.name!r} has no password; add: password "..."',
+            f'el usuario {user.name!r} no tiene contraseña; añada: password "..."',
+        ))
     protocol = {"apop": "pop3"}.get(entry.protocol, entry.protocol)
     port, implicit = _port(entry.service, user.ssl)
     name = f"{user.name}@{entry.name}"
     if len(name) > NAME or not name.isprintable():
-        raise ValueError(f"the name {name[:40]!r} is too long or has strange characters")
+        raise ValueError(tr(
+            f"the name {name[:40]!r} is too long or has strange characters",
+            f"el nombre {name[:40]!r} es demasiado largo o tiene caracteres extraños",
+        ))
     return FetchAccount(
         name=name,
         protocol=protocol,  # type: ignore[arg-type]
@@ -181,29 +202,51 @@ def _account(file: RcFile, entry: Entry, user: User) -> FetchAccount:
 def _check_done(entry: Entry, user: User) -> None:
     """ValueError for what would have to be done otherwise than the file says."""
     if entry.protocol not in _DONE_HERE:
-        raise ValueError(f"protocol {entry.protocol} is not collected here; use pop3 or imap")
+        raise ValueError(tr(
+            f"protocol {entry.protocol} is not collected here; use pop3 or imap",
+            f"el protocolo {entry.protocol} no se recoge aquí; use pop3 o imap",
+        ))
     if entry.auth not in _AUTHS:
-        raise ValueError(f"auth {entry.auth} is not known here; use one of {', '.join(sorted(_AUTHS))}")
+        known = ", ".join(sorted(_AUTHS))
+        raise ValueError(tr(
+            f"auth {entry.auth} is not known here; use one of {known}",
+            f"auth {entry.auth} no se conoce aquí; use uno de {known}",
+        ))
     used = [name for name in _NOT_SERVER if getattr(entry, name)] + [name for name in _NOT_USER if getattr(user, name)]
     if used:
-        raise ValueError(f"{used[0]} can't be done here; the account of {user.name!r} waits until you remove it")
+        raise ValueError(tr(
+            f"{used[0]} can't be done here; the account of {user.name!r} waits until you remove it",
+            f"{used[0]} no se puede hacer aquí; la cuenta de {user.name!r} espera hasta que lo quite",
+        ))
     others = [host for host in user.smtphost if host.partition("/")[0] not in _LOCALHOST]
     if others or user.lmtp:
-        raise ValueError("mail is delivered by this server itself; remove smtphost and lmtp")
+        raise ValueError(tr(
+            "mail is delivered by this server itself; remove smtphost and lmtp",
+            "el correo lo entrega este mismo servidor; quite smtphost y lmtp",
+        ))
 
 
 def _target(file: RcFile, user: User) -> str:
     """Where the mail goes: the local name, or the owner of the file."""
     names = [one.local for one in user.local if not one.remote and one.local != "*"]
     if len(user.local) > len(names) or len(names) > 1:
-        raise ValueError("several local names for one remote user (multidrop) are not collected; name one")
+        raise ValueError(tr(
+            "several local names for one remote user (multidrop) are not collected; name one",
+            "no se recoge para varios nombres locales de un usuario remoto (multidrop); indique uno",
+        ))
     if not names:
         if not file.owner:
-            raise ValueError(f"user {user.name!r} has no local name; in a site file add: is NAME here")
+            raise ValueError(tr(
+                f"user {user.name!r} has no local name; in a site file add: is NAME here",
+                f"el usuario {user.name!r} no tiene nombre local; en un fichero del sitio añada: is NOMBRE here",
+            ))
         return file.owner
     to = file.address_of(names[0])
     if file.owner and fold(to) != fold(file.owner):
-        raise ValueError(f"this file is for {file.owner}; mail for {to} belongs into their own file, or the site's")
+        raise ValueError(tr(
+            f"this file is for {file.owner}; mail for {to} belongs into their own file, or the site's",
+            f"este fichero es de {file.owner}; el correo de {to} va en el suyo propio o en el del sitio",
+        ))
     return to
 
 
@@ -216,7 +259,10 @@ def _port(service: str | None, ssl: bool) -> tuple[int, bool]:
         return 0, ssl
     number = int(service) if service.isascii() and service.isdigit() and len(service) < 6 else _SERVICES.get(service, 0)
     if not 0 < number < 65536:
-        raise ValueError(f"service {service!r} is no port; write its number")
+        raise ValueError(tr(
+            f"service {service!r} is no port; write its number",
+            f"service {service!r} no es un puerto; escriba su número",
+        ))
     return number, ssl or number in (993, 995)
 
 
