@@ -17,11 +17,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from hmac import compare_digest
-from ipaddress import ip_address, ip_network
 from typing import Generic, NamedTuple, TypeVar
 
 from bridge.config.login import Login
+from bridge.model import network
 from bridge.model.clock import SYSTEM, Clock
+from bridge.model.network import Networks
 from bridge.serve.guesses import Bound, Guesses
 from bridge.watch.trace import Journal
 
@@ -69,7 +70,7 @@ class Authenticator(Generic[A]):
         self._secret = os.urandom(32)
         self._cache: OrderedDict[bytes, _Proof] = OrderedDict()
         self._said: dict[str, float] = {}
-        self._exempt = [ip_network(text) for text in self._settings.exempt]
+        self._exempt = Networks.of(self._settings.exempt)
         self._address = Bound(self._settings.per_minute, self._settings.per_day)
         self._account = Bound(float("inf"), self._settings.account_per_day)
         self._slow = Bound(self._settings.account_slow, float("inf"))
@@ -155,13 +156,10 @@ class Authenticator(Generic[A]):
 
     def _sources(self, ip: str) -> list[tuple[str, Bound]]:
         """The buckets of an address: itself and the networks around it."""
-        try:
-            address = ip_address(ip)
-        except ValueError:
+        address = network.address(ip)
+        if address is None:
             return [("ip:" + ip, self._address)] if ip else []
-        if address.version == 6 and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        if any(address in network for network in self._exempt):
+        if address in self._exempt:
             return []
         wide = self._address.times(self._settings.network_factor)
         if address.version == 4:

@@ -4,7 +4,6 @@ Promises: the capability line names what works, nothing more, minus what the set
 over TLS, or in the clear from the networks that the settings name (sec-I02).
 RFC: 3501, 9051, 8314.
 """
-import ipaddress
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from bridge.config.imap import Imap
 from bridge.model.clock import SYSTEM, Clock
+from bridge.model.network import Networks
 from bridge.serve.imap.news import News
 from bridge.serve.listener import Link
 from bridge.store.mailbox import AccountStore
@@ -27,7 +27,6 @@ OFFERED = frozenset((
     "SEARCHRES", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=REFERENCES", "THREAD=ORDEREDSUBJECT", "MULTIAPPEND",
     "APPENDLIMIT", "BINARY", "UTF8=ACCEPT", "STATUS=SIZE", "SAVEDATE", "PREVIEW", "OBJECTID", "PARTIAL",
 ))  # fmt: skip
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,17 +43,17 @@ class Shared:
     journal: Journal = field(default_factory=Journal.silent)
     clock: Clock = SYSTEM
     _offered: frozenset[str] = field(init=False, default=OFFERED)
-    _near: tuple[Network, ...] = field(init=False, default=())
+    _near: Networks = field(init=False)
     _lines: dict[tuple[State, bool, bool, bool], bytes] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         without = {name.upper() for name in self.settings.without}
         self._offered = frozenset(name for name in OFFERED if name.upper() not in without)
-        self._near = tuple(ipaddress.ip_network(text) for text in self.settings.plain_from)
+        self._near = Networks.of(self.settings.plain_from)
 
     def plaintext(self, link: Link) -> bool:
         """Whether this connection may bring a password."""
-        return link.secure or self._is_near(link.peer)
+        return link.secure or not link.peer or link.peer in self._near
 
     def capabilities(self, state: State, link: Link) -> bytes:
         """The capability line of this moment."""
@@ -70,11 +69,3 @@ class Shared:
     def offers(self, name: str) -> bool:
         """Whether a capability is there."""
         return name in self._offered
-
-    def _is_near(self, peer: str) -> bool:
-        if not peer:
-            return True
-        address = ipaddress.ip_address(peer.partition("%")[0])
-        if address.version == 6 and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._near)

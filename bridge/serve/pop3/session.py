@@ -8,7 +8,6 @@ message that breaks off in the middle closes the connection.
 RFC 1939, 2449, 3206.
 """
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 from bridge.config.pop3 import Pop3
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import StoreError
+from bridge.model.network import Networks
 from bridge.serve.auth import Busy
 from bridge.serve.listener import Deadlines, End, Limits, Link
 from bridge.serve.pop3.apop import challenge
@@ -73,21 +73,17 @@ class Service:
     clock: Clock = SYSTEM
     updates: set[asyncio.Task[None]] = field(default_factory=set)
     ahead: set["Pop3Session"] = field(default_factory=set)
+    _near: Networks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._near = Networks.of(self.settings.plain_from)
 
     def session(self, link: Link) -> "Pop3Session":
         """For `Listener`."""
         return Pop3Session(link, self)
 
     def rules(self, link: Link, challenge: str) -> Rules:
-        return Rules(link.secure or self._near(link.peer), link.tls_offered, challenge)
-
-    def _near(self, peer: str) -> bool:
-        if not peer:
-            return True
-        address = ipaddress.ip_address(peer.partition("%")[0])
-        if address.version == 6 and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return any(address in ipaddress.ip_network(text) for text in self.settings.plain_from)
+        return Rules(link.secure or not link.peer or link.peer in self._near, link.tls_offered, challenge)
 
 
 def deadlines(settings: Pop3) -> Deadlines:
