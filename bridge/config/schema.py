@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from bridge.config.accounts import Accounts
+from bridge.config.clients import Clients
 from bridge.config.delivery import Delivery
 from bridge.config.fetch import Fetch
 from bridge.config.imap import Imap
@@ -38,5 +39,6 @@ class Settings:
     fetch: Fetch = field(default_factory=Fetch)
     lists: Lists = field(default_factory=Lists)
     web: Web = field(default_factory=Web)
+    clients: Clients = field(default_factory=Clients)
     database: Database = field(default_factory=Database)
     log: Log = field(default_factory=Log)

@@ -35,17 +35,18 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: host names, body size, headers. `hosts` are lower-case names without port."""
+    """ASGI middleware: host names, body size, headers. `hosts` are lower-case names without port; the paths of
+    `any_host` judge the name themselves."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str], secure: bool) -> None:
-        self._app, self._hosts, self._secure = app, hosts, secure
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], secure: bool, any_host: frozenset[str]) -> None:
+        self._app, self._hosts, self._secure, self._any_host = app, hosts, secure, any_host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(headers)
+        refusal = self._refusal(headers, str(scope["path"]))
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -61,14 +62,21 @@ class Guard:
             return
         await self._app(scope, _bounded(receive), with_headers)
 
-    def _refusal(self, headers: Headers) -> Response | None:
-        host = urlsplit("//" + headers.get("host", "")).hostname or ""
-        if host not in self._hosts:
+    def _refusal(self, headers: Headers, path: str) -> Response | None:
+        if path not in self._any_host and asked_host(headers) not in self._hosts:
             return PlainTextResponse("This server does not answer to that name.\n", 400)
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > BODY_LIMIT:
             return PlainTextResponse("Request too large.\n", 413)
         return None
+
+
+def asked_host(headers: Headers) -> str:
+    """The host name that a request was sent to, in lower case, without a port; empty where it is none."""
+    try:
+        return urlsplit("//" + headers.get("host", "")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _bounded(receive: Receive) -> Receive:
@@ -86,8 +94,12 @@ def _bounded(receive: Receive) -> Receive:
     return bounded
 
 
-def application(routes: Sequence[BaseRoute], *, web: Web, hostname: str, port: int, home: str) -> ASGIApp:
-    """The whole site. `home` is the path that `/` leads to; the settings name the hosts it answers to."""
+def application(
+    routes: Sequence[BaseRoute], *, web: Web, hostname: str, port: int, home: str,
+    any_host: frozenset[str] = frozenset(),
+) -> ASGIApp:
+    """The whole site. `home` is the path that `/` leads to; the settings name the hosts it answers to, the paths of
+    `any_host` answer to all."""
 
     async def index(request: Request) -> Response:
         return RedirectResponse(home)
@@ -104,7 +116,7 @@ def application(routes: Sequence[BaseRoute], *, web: Web, hostname: str, port: i
     site = Starlette(
         routes=[Route("/", index), Route("/healthz", alive), *routes], exception_handlers={Exception: failed}
     )
-    return Guard(site, frozenset(own), base.startswith("https://"))
+    return Guard(site, frozenset(own), base.startswith("https://"), any_host)
 
 
 def base_url(web: Web, hostname: str, port: int) -> str:

@@ -14,7 +14,7 @@ import pytest
 from bridge.model import address
 from bridge.model.errors import PeerError
 from bridge.route import aliases
-from bridge.wire import addresses, charset, dates, dots, fetchmailrc, headers, mime, sasl, structure, text
+from bridge.wire import addresses, autodiscover, charset, dates, dots, fetchmailrc, headers, mime, sasl, structure, text
 from bridge.wire.imap import utf7
 from bridge.wire.smtp import commands
 from listmgr import bounces, request
@@ -85,6 +85,7 @@ PARSERS: dict[str, tuple[Parse, list[bytes], tuple[type[Exception], ...]]] = {
     "utf7": (lambda d: utf7.decode(d), [b"&AOE-", b"INBOX.&-", b"a&b"], (ValueError,)),
     "aliases": (lambda d: aliases.parse(d.decode("latin-1"), "f"), [b'root: ana\nx: "|/bin/a b", :include:/x, /f\n  more\n'], ()),
     "fetchmailrc": (lambda d: fetchmailrc.parse(d.decode("latin-1")), [b'poll a proto pop3 user "x" pass y is z here\n'], (fetchmailrc.RcError,)),
+    "autodiscover": (lambda d: autodiscover.asked(d), [b"<?xml version='1.0'?><Autodiscover xmlns='x'><Request><EMailAddress>a&#64;b</EMailAddress><a:b/></Request></Autodiscover>"], (PeerError,)),
     "bounce": (lambda d: bounces.bounces(d), [MAIL], ()),
     "request": (lambda d: request.parse("", d.decode("latin-1")), [b"subscribe digest address=a@b\n> confirm x\nend\n"], ()),
 }  # fmt: skip
