@@ -398,7 +398,7 @@ def make_ready(house: House, who: Rights) -> None:
     settings, paths = house.settings, house.settings.paths
     try:
         for name in (paths.spool, paths.databases, paths.trace, paths.run, paths.archives):
-            Path(name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            instance.make(Path(name))
         hand_over(settings, who)
         become(who.user, who.umask)
         prepare(house)

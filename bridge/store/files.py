@@ -137,9 +137,29 @@ def make_folder(name: Name, point: Failpoint, *, folder: int | None = None, mode
         return True
 
 
+def make_path(path: Path, point: Failpoint, *, mode: int = 0o777) -> bool:
+    """The folder and those above it that are missing, each name on the disk at the return; False if it was there.
+    What is there already may be a link. `mode` is that of the last one."""
+    missing: list[Path] = []
+    above = path
+    while not above.is_dir():
+        if os.path.lexists(above):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))
+        missing.append(above)
+        above = above.parent
+    for one in reversed(missing):
+        place = os.open(one.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            make_folder(one.name, point, folder=place, mode=mode if one == path else 0o777)
+            sync_folder(place, point)   # also where somebody else was faster: he may not have come so far
+        finally:
+            os.close(place)
+    return bool(missing)
+
+
 def replace(path: Path, data: bytes, point: Failpoint, *, mode: int = 0o600) -> None:
     """Put `data` under `path` so that a reader or a power cut sees the old or the new content, never a mixture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_path(path.parent, point)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)
     descriptor = create(draft, point, mode=mode)

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bridge.model.errors import DiskFull, StoreError
+from bridge.store import maildir
 from bridge.store.failpoints import Failpoint
 from bridge.store.flock import FileLock
 
@@ -205,7 +206,7 @@ class Index:
                 self._lock.close()
             except FileNotFoundError:
                 self._lock.close()
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                maildir.prepare_root(self.path.parent)
             except OSError as error:
                 raise self._trouble(error) from error
 

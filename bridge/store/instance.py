@@ -46,11 +46,16 @@ class Instance:
         self.lock.close()
 
 
+def make(folder: Path) -> None:
+    """A folder for our data, private, its name on the disk at the return."""
+    files.make_path(folder, _WRITE, mode=0o700)
+
+
 def claim(
     data: Path, version: str, *, clock: Clock = SYSTEM, random: Callable[[int], bytes] = os.urandom
 ) -> Instance:
     """Take the data folder for this process and its children."""
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make(data)
     known = read(data)
     if known is None:
         _refuse_foreign(data)

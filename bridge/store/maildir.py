@@ -135,6 +135,7 @@ def open_dirs(root: int, directory: str, *, make: bool = False) -> Dirs:
     """Open a folder below the Maildir. OSError if it is a link, has no `cur`, or isn't there; missing `new` and `tmp`
     are made, and `cur` where `make` says so (else a folder that is just being removed would come back)."""
     opened: list[int] = []
+    made = False
     try:
         opened.append(files.open_folder(directory, folder=root))
         for sub in ("cur", "new", "tmp"):
@@ -143,8 +144,10 @@ def open_dirs(root: int, directory: str, *, make: bool = False) -> Dirs:
             except FileNotFoundError:
                 if sub == "cur" and not make:
                     raise
-                files.make_folder(sub, MAKE, folder=opened[0])
+                made = files.make_folder(sub, MAKE, folder=opened[0]) or made
                 opened.append(files.open_folder(sub, folder=opened[0]))
+        if made:
+            files.sync_folder(opened[0], MAKE)
         about = os.fstat(opened[0])
     except BaseException:
         for descriptor in opened:
@@ -164,6 +167,11 @@ def make_folder(root: int, directory: str) -> bool:
     for sub in SUBFOLDERS:
         files.make_folder(f"{draft}/{sub}", MAKE, folder=root)
     os.close(files.create(f"{draft}/maildirfolder", MAKE, folder=root))
+    inside = files.open_folder(draft, folder=root)
+    try:
+        files.sync_folder(inside, MAKE)     # or a power cut leaves its name, and nothing behind it
+    finally:
+        os.close(inside)
     try:
         files.rename(draft, directory, SHOW, old_folder=root, new_folder=root)
     except OSError as error:
@@ -190,10 +198,17 @@ def remove_tree(root: int, directory: str) -> None:
 
 
 def prepare_root(path: Path) -> None:
-    """The Maildir itself, private to its owner; nothing happens where it is there."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for sub in SUBFOLDERS:
-        (path / sub).mkdir(mode=0o700, exist_ok=True)
+    """The Maildir itself, private to its owner, with its names on the disk; nothing happens where it is there."""
+    files.make_path(path, MAKE, mode=0o700)
+    if all(os.path.lexists(path / sub) for sub in SUBFOLDERS):
+        return
+    root = files.open_folder(path)
+    try:
+        for sub in SUBFOLDERS:
+            files.make_folder(sub, MAKE, folder=root)
+        files.sync_folder(root, MAKE)
+    finally:
+        os.close(root)
 
 
 # ---- file names

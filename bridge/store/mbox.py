@@ -23,12 +23,12 @@ from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
 from bridge.model.errors import StoreError
-from bridge.store import mboxfile, mboxjournal, mboxscan
+from bridge.store import files, mboxfile, mboxjournal, mboxscan
 from bridge.store.body import SMALL
 from bridge.store.delivery import Copy, converted, top
 from bridge.store.driver import Found, Item, Place, Placed
 from bridge.store.mail import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
-from bridge.store.maildir import Dirs
+from bridge.store.maildir import MAKE, Dirs
 from bridge.store.mboxfile import Box, Busy, Rules, Unsafe
 from bridge.store.mboxscan import Entry
 from bridge.store.spool import Spooled
@@ -110,7 +110,7 @@ class Mbox:
         """The file under its locks, made where there is none."""
         rules = self.rules if patience is None else replace(self.rules, patience=patience)
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_path(self.path.parent, MAKE, mode=0o700)
             with mboxfile.opened(self.path, self.path.parent, rules) as box:
                 yield box
         except (Busy, Unsafe) as error:

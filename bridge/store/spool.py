@@ -374,8 +374,9 @@ class Spool:
         return found
 
     def _make(self, path: Path) -> None:
-        if not files.make_folder(path, _FOLDER, mode=0o770):     # less the umask: 0700 but with `server.smtp_user`
-            return
+        made = files.make_folder(path, _FOLDER, mode=0o770)     # less the umask: 0700 but with `server.smtp_user`
+        if not made and path == self.root:
+            return      # what is above may not be ours to open
         above = files.open_folder(path.parent)
         try:
             files.sync_folder(above, _FOLDER)

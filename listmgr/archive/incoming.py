@@ -1,9 +1,9 @@
 """Posts on their way into the archive: one file each, put there by delivery, taken away by the archiver.
 
-Promises: `put` returns when the file is on disk; its name is the queue id of the post, so putting it twice is the same
-as once (P36). The content is the entry as it will stand in the master mbox: From_ line, message with LF line ends,
-`>From` quoting that can be undone (mboxrd), one empty line. Delivery touches nothing else of the archive, so neither a
-rebuild nor a damaged archive can hold up a post. Fails by: StoreError, DiskFull.
+Promises: `put` returns when the file and its name are on disk; its name is the queue id of the post, so putting it
+twice is the same as once (P36). The content is the entry as it will stand in the master mbox: From_ line, message with
+LF line ends, `>From` quoting that can be undone (mboxrd), one empty line. Delivery touches nothing else of the archive,
+so neither a rebuild nor a damaged archive can hold up a post. Fails by: StoreError, DiskFull.
 """
 
 import os
@@ -30,29 +30,28 @@ class Incoming:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._kept: set[str] = set()        # lists whose folder's name was brought to the disk
 
     def put(self, name: str, envelope: Envelope, message: Iterable[bytes]) -> None:
         """The post of `envelope`, in pieces with CRLF line ends."""
         path = self.root / name / envelope.id
-        if path.exists():
-            return
         try:
             self._make(path.parent)
-            files.replace(path, entry(envelope, message), _PUT)
+            if path.exists():
+                _sync(path.parent)      # whoever put it may have died, or been refused by the disk, just before that
+            else:
+                files.replace(path, entry(envelope, message), _PUT)
         except OSError as error:
             raise StoreError(f"archive: {error}") from error
 
     def _make(self, folder: Path) -> None:
-        """The folder of a list, its name durable before the first post is in it."""
-        if folder.is_dir():
+        """The folder of a list, its name durable before the first post is in it, whoever made it."""
+        if folder.name in self._kept and folder.is_dir():
             return
-        self.root.mkdir(parents=True, exist_ok=True)
+        files.make_path(self.root, _PUT)
         files.make_folder(folder, _PUT)
-        above = files.open_folder(self.root)
-        try:
-            files.sync_folder(above, _PUT)
-        finally:
-            os.close(above)
+        _sync(self.root)
+        self._kept.add(folder.name)
 
     def names(self) -> list[str]:
         """Lists that have something waiting."""
@@ -85,6 +84,15 @@ def entry(envelope: Envelope, message: Iterable[bytes]) -> bytes:
 def quoted(body: bytes) -> bytes:
     """mboxrd: every line that begins with `From `, after any number of `>`, gets one more `>`."""
     return _FROM.sub(rb">\1", body) if b"From " in body else body
+
+
+def _sync(folder: Path) -> None:
+    """The names in it to the disk."""
+    descriptor = files.open_folder(folder)
+    try:
+        files.sync_folder(descriptor, _PUT)
+    finally:
+        os.close(descriptor)
 
 
 def _scan(folder: Path) -> Iterator["os.DirEntry[str]"]:
