@@ -52,7 +52,7 @@ from bridge.store.spool import Spooled
 from bridge.store.threads import Node
 from bridge.store.transfer import Appendable, Draft
 from bridge.wire import lines
-from bridge.wire.imap.args.search import Key
+from bridge.wire.imap.args.searchkey import Key
 
 BODIES = 256 * 1024     # bytes of small messages in one chunk of `bodies`
 MAX_VANISHED = 1_000_000

@@ -17,8 +17,8 @@ from bridge.store.flags import bits_of
 from bridge.store.home import FolderRow, Home, current
 from bridge.store.mail import Folder
 from bridge.wire import charset, headers, structure
-from bridge.wire.imap.args import search as keys
-from bridge.wire.imap.args.search import Key
+from bridge.wire.imap.args import searchkey as keys
+from bridge.wire.imap.args.searchkey import Key
 from bridge.wire.imap.seqset import SequenceSet
 
 DAY = 86_400

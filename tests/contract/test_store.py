@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bridge.store.mail import EVERYTHING, Column, MailError
-from bridge.wire.imap.args.search import Text
+from bridge.wire.imap.args.searchkey import Text
 from tests.contract.conftest import bodies, mail, put, rows
 
 

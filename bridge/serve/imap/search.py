@@ -12,7 +12,8 @@ from bridge.serve.imap.client import Box, Client, Result, completed
 from bridge.serve.imap.trouble import Answer, Refusal
 from bridge.store.mail import Column
 from bridge.wire.imap import encode
-from bridge.wire.imap.args.search import And, Fuzzy, Key, ModSeq, Not, Or, Search, Sort, Thread
+from bridge.wire.imap.args.search import Search, Sort, Thread
+from bridge.wire.imap.args.searchkey import And, Fuzzy, Key, ModSeq, Not, Or
 from bridge.wire.imap.flow import Command
 from bridge.wire.imap.seqset import ranges_of
 

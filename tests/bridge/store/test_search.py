@@ -10,7 +10,7 @@ from bridge.config.store import Store
 from bridge.store import order, threads
 from bridge.store.mailbox import Mailstore
 from bridge.store.search import Cancelled
-from bridge.wire.imap.args.search import (
+from bridge.wire.imap.args.searchkey import (
     Age,
     All,
     And,

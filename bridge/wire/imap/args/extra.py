@@ -11,7 +11,8 @@ from typing import Final
 
 from bridge.wire.imap.args.mailbox import entries, entry
 from bridge.wire.imap.args.message import Item, fetch_items
-from bridge.wire.imap.args.search import Key, return_options, search_key
+from bridge.wire.imap.args.search import return_options
+from bridge.wire.imap.args.searchkey import Key, search_key
 from bridge.wire.imap.fragment import Literal
 from bridge.wire.imap.tokens import NUMBER63, BadCommand, Scanner
 

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from bridge.wire.imap import fragment, tokens
-from bridge.wire.imap.args import append, extra, mailbox, message, search
+from bridge.wire.imap.args import append, extra, mailbox, message, searchkey
 from bridge.wire.imap.flow import Bad, Fatal, Flow
 from bridge.wire.imap.fragment import POST_AUTH, PRE_AUTH
 
@@ -67,7 +67,7 @@ def test_an_idle_connection_is_small() -> None:
         (message, "ITEMS"),
         (message, "HEADER_FIELDS"),
         (message, "PART_DEPTH"),
-        (search, "KEYS"),
+        (searchkey, "KEYS"),
         (fragment, "_TAIL"),
     ],
 )

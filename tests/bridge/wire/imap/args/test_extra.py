@@ -19,7 +19,7 @@ from bridge.wire.imap.args.extra import (
     SetQuota,
 )
 from bridge.wire.imap.args.message import Item
-from bridge.wire.imap.args.search import Flag
+from bridge.wire.imap.args.searchkey import Flag
 from bridge.wire.imap.fragment import Literal
 from bridge.wire.imap.grammar import arguments, name
 from bridge.wire.imap.tokens import BadCommand, Scanner
