@@ -5,7 +5,6 @@ grammar reads as what was answered; the file is its owner's alone (0600). `?` ex
 Spanish; the end of the input, or the interrupt key, leaves everything as it was.
 """
 
-import argparse
 import getpass
 import os
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 from bridge.cli import fetchmailprobe
 from bridge.cli.fetchmailjob import caller
 from bridge.cli.fetchmailpoll import owned
+from bridge.cli.parser import Parser
 from bridge.cli.words import fail, say, tr
 from bridge.model.errors import StoreError
 from bridge.store import files
@@ -102,7 +102,7 @@ FINGERPRINT = Question(
 
 def fetchmailconf(arguments: list[str]) -> None:
     """The wizard; exit status 0 if something was written."""
-    arg = argparse.ArgumentParser(
+    arg = Parser(
         prog="fetchmailconf",
         description=tr("Writes ~/.fetchmailrc with you.", "Escribe ~/.fetchmailrc con usted."),
     )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bridge.cli.parser import Parser
 from bridge.cli.settings import CALLER, settings_of
 from bridge.cli.words import language, tr
 
@@ -35,7 +36,7 @@ NAMES = (
 
 
 def _parser(name: str, en: str, es: str) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog=name, description=tr(en, es))
+    made = Parser(prog=name, description=tr(en, es))
     made.add_argument("--config", type=Path, metavar="FILE", help=tr("settings file", "fichero de ajustes"))
     return made
 
@@ -64,16 +65,24 @@ def _finish(config: Path | None, work: "Callable[[Desk, House], int]") -> None:
 
 
 def newlist(words: list[str]) -> None:
-    """newlist [-q] [-l LANG] [-e MAILHOST] [LIST [ADMIN [PASSWORD]]]"""
+    """newlist [-q] [-a] [-l LANG] [-u URLHOST] [-e MAILHOST] [LIST [ADMIN [PASSWORD]]] (L01)"""
     arg = _parser("newlist", "Make a mailing list.", "Crea una lista de correo.")
     arg.add_argument("-q", "--quiet", action="store_true", help=tr("don't tell the owner", "no avisar al responsable"))
-    arg.add_argument("-a", "--automate", action="store_true", help=argparse.SUPPRESS)
+    arg.add_argument("-a", "--automate", action="store_true", help=tr("taken, no effect", "se admite, sin efecto"))
     arg.add_argument("-l", "--language", default="", help=tr("language of the list", "idioma de la lista"))
     arg.add_argument("-e", "--emailhost", default="", help=tr("domain of the list", "dominio de la lista"))
-    arg.add_argument("-u", "--urlhost", default="", help=argparse.SUPPRESS)
-    arg.add_argument("name", nargs="?", default="", metavar="LIST")
-    arg.add_argument("owner", nargs="?", default="", metavar="ADMIN")
-    arg.add_argument("password", nargs="?", default="", help=argparse.SUPPRESS)
+    arg.add_argument(
+        "-u", "--urlhost", default="",
+        help=tr("taken, no effect: web.base_url counts", "se admite, sin efecto: vale web.base_url"),
+    )  # fmt: skip
+    missing = tr("what is missing is asked", "lo que falte se pregunta")
+    arg.add_argument("name", nargs="?", default="", metavar="LIST", help=missing)
+    keeper = tr("address of who runs it", "dirección de quien la lleva")
+    arg.add_argument("owner", nargs="?", default="", metavar="ADMIN", help=keeper)
+    arg.add_argument(
+        "password", nargs="?", default="", metavar="PASSWORD",
+        help=tr("of the list; others may see it here", "de la lista; aquí pueden verla otros"),
+    )  # fmt: skip
     given = arg.parse_args(words)
     from listmgr.commands import lists as work
 
@@ -165,13 +174,15 @@ def list_members(words: list[str]) -> None:
     arg.add_argument("-f", "--fullnames", action="store_true", help=tr("with names", "con nombres"))
     arg.add_argument("-p", "--preserve", action="store_true", help=tr("upper case kept", "conservar mayúsculas"))
     arg.add_argument("-n", "--nomail", nargs="?", const="", default=None, metavar="WHY",
-                     help=tr("those without delivery", "quienes no reciben"))  # fmt: skip
+                     help=tr("those without delivery; WHY: byadmin, byuser, bybounce, unknown, or enabled",
+                             "quienes no reciben; MOTIVO: byadmin, byuser, bybounce, unknown o enabled"))  # fmt: skip
     arg.add_argument("-d", "--digest", nargs="?", const="", default=None, metavar="KIND",
-                     help=tr("those who get digests", "quienes reciben resúmenes"))  # fmt: skip
+                     help=tr("those who get digests; KIND: mime, plain",
+                             "quienes reciben resúmenes; CLASE: mime, plain"))  # fmt: skip
     arg.add_argument("-m", "--moderated", action="store_true", help=tr("moderated ones", "los moderados"))
     arg.add_argument("-M", "--non-moderated", action="store_true", help=tr("those who aren't", "los no moderados"))
     arg.add_argument("-i", "--invalid", action="store_true", help=tr("invalid addresses", "direcciones no válidas"))
-    arg.add_argument("-u", "--unicode", action="store_true", help=argparse.SUPPRESS)
+    arg.add_argument("-u", "--unicode", action="store_true", help=tr("always so here", "aquí siempre es así"))
     arg.add_argument("name", metavar="LIST", nargs="?", default="")
     given = arg.parse_args(words)
     for option in ("nomail", "digest"):  # `-n LIST`: the option took the name

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.cli import places
+from bridge.cli.parser import Parser
 from bridge.cli.places import Places
 from bridge.cli.words import fail, say, tr
 
@@ -157,7 +158,7 @@ def _not_taken_up(spool: Any, known: set[str], request: Answer) -> Iterator[Answ
 
 def mailq(arguments: list[str]) -> None:
     """The queue as every administrator knows it."""
-    arg = argparse.ArgumentParser(prog="mailq", description=tr("What waits in the queue.", "Lo que espera en la cola."))
+    arg = Parser(prog="mailq", description=tr("What waits in the queue.", "Lo que espera en la cola."))
     arg.add_argument("--config", default="", metavar="FILE", help=tr("settings file", "fichero de ajustes"))
     arg.add_argument("--json", action="store_true", help=tr("one object per line", "un objeto por línea"))
     given, _ = arg.parse_known_args(arguments)
@@ -313,7 +314,7 @@ def queue(arguments: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    arg = argparse.ArgumentParser(prog="estafeta queue", description=tr("The queue.", "La cola."))
+    arg = Parser(prog="estafeta queue", description=tr("The queue.", "La cola."))
     sub = arg.add_subparsers(dest="verb", required=True, metavar=" | ".join(_VERBS))
     for verb, (en, es) in _VERBS.items():
         one = sub.add_parser(verb, help=tr(en, es))

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from bridge.cli.parser import Parser
 from bridge.cli.words import fail, tr
 from bridge.config.load import Loaded, load
 from bridge.model.errors import ConfigError
@@ -24,7 +25,7 @@ _SYSTEM = Path("/etc/estafeta/config.toml")
 
 def parser(name: str, en: str, es: str) -> argparse.ArgumentParser:
     """An argument parser that knows --config and speaks the user's language in its description."""
-    found = argparse.ArgumentParser(prog=name, description=tr(en, es))
+    found = Parser(prog=name, description=tr(en, es))
     found.add_argument("--config", type=Path, metavar="FILE", help=tr("settings file", "fichero de ajustes"))
     return found
 

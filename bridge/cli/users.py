@@ -21,7 +21,8 @@ def user(arguments: list[str]) -> None:
     sub = arg.add_subparsers(dest="what", required=True, metavar=" | ".join(_WORK))
     add = _with_password(sub.add_parser("add", help=tr("a new account", "una cuenta nueva")))
     add.add_argument("--name", default="", help=tr("the person's name", "nombre de la persona"))
-    add.add_argument("--language", default="", choices=("", "en", "es"))
+    add.add_argument("--language", default="", choices=("", "en", "es"),
+                     help=tr("of mails to them", "de los correos que se le envían"))  # fmt: skip
     _with_password(sub.add_parser("passwd", help=tr("a new password", "otra contraseña")))
     apop = _with_password(sub.add_parser("apop", help=tr("a secret for APOP", "un secreto para APOP")))
     apop.add_argument("--remove", action="store_true", help=tr("take it away", "quitarlo"))
