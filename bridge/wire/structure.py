@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.wire import addresses, charset, dates, headers, lines, mime, text
-from bridge.wire.mime import Kind, Params, Part, Structure
+from bridge.wire.mime import Kind, Part, Structure
+from bridge.wire.mimefields import Params
 
 if TYPE_CHECKING:
     from bridge.wire.mime import Buffer
