@@ -13,7 +13,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MAX_DATE = 200  # bytes looked at
 MIN_YEAR, MAX_YEAR = 1900, 9999
 
-_MONTH = {name.lower().encode(): number for number, name in enumerate(MONTHS, 1)}
+MONTH = {name.lower().encode(): number for number, name in enumerate(MONTHS, 1)}
 _LENGTH = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _ZONES = {
     b"ut": 0, b"gmt": 0, b"utc": 0, b"z": 0, b"edt": -240, b"est": -300, b"cdt": -300, b"cst": -360,
@@ -24,7 +24,6 @@ _FAST = re.compile(
     rb"\s*(?:[A-Za-z]{3},?\s+)?(\d{1,2})\s+([A-Za-z]{3})\s+(\d{4})"
     rb"\s+(\d{2}):(\d{2})(?::(\d{2}))?\s+([+-])(\d{2})(\d{2})(?!\d)"
 )
-_INTERNAL = re.compile(rb"([ \d]\d)-([A-Za-z]{3})-(\d{4}) (\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})")
 _ISO = re.compile(
     rb"\s*(\d{4})-(\d{2})-(\d{2})[Tt ]+(\d{2}):(\d{2})(?::(\d{2}))?(?:[.,]\d+)?\s*(?:([+-])(\d{2}):?(\d{2}))?"
 )
@@ -48,19 +47,7 @@ def parse(value: bytes | str) -> tuple[int, int] | None:
         return _parse_loose(value)
     day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
     return _moment(
-        int(year), _MONTH.get(month.lower(), 0), int(day), int(hour), int(minute), int(second or 0),
-        _offset(sign, zone_hours, zone_minutes),
-    )  # fmt: skip
-
-
-def parse_internal(value: bytes) -> tuple[int, int] | None:
-    """The date-time of IMAP APPEND without its quotes, exactly as RFC 9051 writes it; None for anything else."""
-    found = _INTERNAL.fullmatch(value)
-    if not found:
-        return None
-    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
-    return _moment(
-        int(year), _MONTH.get(month.lower(), 0), int(day), int(hour), int(minute), int(second),
+        int(year), MONTH.get(month.lower(), 0), int(day), int(hour), int(minute), int(second or 0),
         _offset(sign, zone_hours, zone_minutes),
     )  # fmt: skip
 
@@ -122,14 +109,14 @@ def _parse_loose(value: bytes) -> tuple[int, int] | None:
 
 def _loose_date(value: bytes) -> tuple[int, int, int] | None:
     for found in _DAY_MONTH.finditer(value):
-        month = _MONTH.get(found[2].lower())
+        month = MONTH.get(found[2].lower())
         if month:
             year = int(found[3])
             if len(found[3]) < 4:  # RFC 5322 4.3
                 year += 2000 if year < 50 and len(found[3]) == 2 else 1900
             return year, month, int(found[1])
     for found in _MONTH_DAY.finditer(value):
-        month = _MONTH.get(found[1].lower())
+        month = MONTH.get(found[1].lower())
         years = _YEAR.search(value, found.end())
         if month and years:
             return int(years[1]), month, int(found[2])

@@ -13,10 +13,8 @@ the client may expect it, so callers keep them ASCII for clients of IMAP4rev1.
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import Final
 
@@ -32,9 +30,6 @@ _QUOTABLE = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*")
 _QUOTABLE_UTF8 = re.compile(rb"[^\x00\r\n]*")
 _SPECIAL = re.compile(rb'(["\\])')
 _BREAK = re.compile(rb"[\x00\r\n]+")
-_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
-_DAY = 86_400
-_EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 # -- strings -------------------------------------------------------------------------------------------------------
@@ -120,11 +115,6 @@ def _line(text: bytes) -> bytes:
 def untagged(data: bytes) -> bytes:
     """Any other untagged response; the data is ready."""
     return b"* " + data + CRLF
-
-
-def go_ahead(text: bytes) -> bytes:
-    """A continuation request."""
-    return b"+ " + (_line(text) or b"OK") + CRLF
 
 
 def capability(names: bytes) -> bytes:
@@ -353,23 +343,6 @@ def vanished_ranges(ranges: Iterable[tuple[int, int]], earlier: bool = False) ->
     return b"* VANISHED %b%b\r\n" % (b"(EARLIER) " if earlier else b"", found) if found else b""
 
 
-def internal_date(seconds: int, zone: int = 0) -> bytes:
-    """INTERNALDATE, quoted; `seconds` since 1970, `zone` in minutes east."""
-    day, rest = divmod(seconds + zone * 60, _DAY)
-    hours, rest = divmod(rest, 3600)
-    minutes, rest = divmod(rest, 60)
-    zone_hours, zone_minutes = divmod(abs(zone), 60)
-    sign = 45 if zone < 0 else 43
-    return b'"%b %02d:%02d:%02d %c%02d%02d"' % (_day(day), hours, minutes, rest, sign, zone_hours, zone_minutes)
-
-
-@lru_cache(maxsize=4096)
-def _day(number: int) -> bytes:
-    ordinal = min(max(number + _EPOCH, 1), datetime.date.max.toordinal())
-    day = datetime.date.fromordinal(ordinal)
-    return b"%2d-%b-%04d" % (day.day, _MONTHS[day.month - 1], day.year)
-
-
 def fetch_template(items: Iterable[tuple[bytes, bytes]], uidfetch: bool = False) -> bytes:
     """The line of one message for `fetch_rows`: items are (label, conversion), the conversion %d, %b or (%b).
 
@@ -387,11 +360,6 @@ def fetch_rows(template: bytes, rows: Sequence[Sequence[object]]) -> bytes:
 def fetch(number: int, items: Iterable[bytes], uidfetch: bool = False) -> bytes:
     """The line of one message from ready items (label and value)."""
     return b"* %d %b (%b)\r\n" % (number, b"UIDFETCH" if uidfetch else b"FETCH", b" ".join(items))
-
-
-def fetch_open(number: int, items: Iterable[bytes], uidfetch: bool = False) -> bytes:
-    """The beginning of a line whose last item, a literal, is streamed: its label is the last of `items`."""
-    return b"* %d %b (%b " % (number, b"UIDFETCH" if uidfetch else b"FETCH", b" ".join(items))
 
 
 def literal_header(size: int, binary: bool = False) -> bytes:

@@ -44,10 +44,6 @@ class Pattern:
             return self._inbox.matches(name)
         return bool(self._run(name) & self._end)
 
-    def may_match_below(self, name: str) -> bool:
-        """Whether a child of this name could match, so that looking there is worth it."""
-        return bool(self._run(name + self._separator))
-
     def _run(self, name: str) -> int:
         wild, separator = self._wild, self._separator
         places = 1 | (1 & wild) << 1  # a wildcard may match nothing; no two of them are neighbours

@@ -16,6 +16,7 @@ import re
 from datetime import date, datetime, timedelta, timezone
 from typing import Final
 
+from bridge.wire.dates import MONTH
 from bridge.wire.imap import seqset, utf7
 from bridge.wire.imap.fragment import Frame, Literal
 from bridge.wire.imap.seqset import SequenceSet
@@ -43,12 +44,6 @@ _DATE_TIME = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
-    )
-}
 SYSTEM_FLAGS: Final = {
     flag.lower(): flag for flag in ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", "\\Recent")
 }
@@ -305,7 +300,7 @@ class Scanner:
             self.expect(b'"')
         day, month, year = match.groups()
         try:
-            return date(int(year), _MONTHS[month.lower()], int(day))
+            return date(int(year), MONTH[month.lower()], int(day))
         except (ValueError, KeyError):
             raise BadCommand("No such day") from None
 
@@ -319,7 +314,7 @@ class Scanner:
         try:
             zone = timezone(-offset if sign == b"-" else offset)
             when = datetime(
-                int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), min(int(second), 59), tzinfo=zone
+                int(year), MONTH[month.lower()], int(day), int(hour), int(minute), min(int(second), 59), tzinfo=zone
             )
         except (ValueError, KeyError):
             raise BadCommand("No such date and time") from None

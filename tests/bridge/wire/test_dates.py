@@ -83,23 +83,11 @@ def test_what_we_write_we_read(epoch: int, offset: int) -> None:
     assert dates.parse(text) == (epoch, offset)
     internal = dates.internaldate(epoch, offset)
     assert internal == local.strftime(f"%d-%b-{local.year:04d} %H:%M:%S %z")
-    assert dates.parse_internal(internal.encode()) == (epoch, offset)
+    assert dates.parse(internal) == (epoch, offset)
     assert dates.civil(epoch, offset) == (local.year, local.month, local.day)
     plain = dates.from_line(epoch)
     assert plain == moment.strftime("%a %b ") + f"{moment.day:2d} " + moment.strftime(f"%H:%M:%S {moment.year:04d}")
     assert dates.parse(plain) == (epoch, 0)
-
-
-def test_internal_dates_are_exact() -> None:
-    assert dates.parse_internal(b" 2-Jan-2006 15:04:05 +0100") == (MOMENT, 60)
-    for bad in (
-        b"2-Jan-2006 15:04:05 +0100",
-        b"02-Jan-2006 15:04:05",
-        b"02-Jan-2006 15:04:05 +0100 ",
-        b"",
-        b"99-Jan-2006 15:04:05 +0100",
-    ):
-        assert dates.parse_internal(bad) is None
 
 
 def test_writers_hold_any_number() -> None:

@@ -18,12 +18,6 @@ def test_same_as_a_regular_expression(pattern: str, name: str) -> None:
     assert Pattern(pattern).matches(name) == bool(naive(pattern).fullmatch(name))
 
 
-@given(st.text("ab/%*", max_size=6), st.text("ab/", max_size=5), st.text("ab/", max_size=4))
-def test_where_a_child_matches_it_is_worth_looking(pattern: str, name: str, rest: str) -> None:
-    if Pattern(pattern).matches(f"{name}/{rest}"):
-        assert Pattern(pattern).may_match_below(name)
-
-
 @pytest.mark.parametrize("pattern", ["%*" * 500, "*a" * 500, "%a" * 300 + "*b" * 200, "*" * 1000 + "x"])
 def test_no_pattern_explodes(pattern: str) -> None:
     for name in ("a" * 1000, "a/" * 499 + "a"):
@@ -33,7 +27,6 @@ def test_no_pattern_explodes(pattern: str) -> None:
 def test_examples() -> None:
     assert Pattern("%").matches("foo")
     assert not Pattern("%").matches("foo/bar")
-    assert Pattern("%").may_match_below("foo") is False
     assert Pattern("*").matches("foo/bar")
     assert Pattern("%", reference="foo/").matches("foo/bar")
     assert Pattern("").matches("")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.wire import dates
 from bridge.wire.imap import encode
 from bridge.wire.imap.fragment import Literal
 from bridge.wire.imap.tokens import Awaiting, BadCommand, Scanner
@@ -89,7 +90,7 @@ def test_dates() -> None:
 
 @given(st.integers(0, 4 * 10**9), st.integers(-14 * 60, 14 * 60))
 def test_internal_dates_round_trip(seconds: int, zone: int) -> None:
-    when = scan(encode.internal_date(seconds, zone)).date_time()
+    when = scan(f'"{dates.internaldate(seconds, zone)}"'.encode()).date_time()
     assert when.timestamp() == seconds
     assert when.utcoffset() == timedelta(minutes=zone)
 
