@@ -13,13 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge import ports, roles
-from bridge.app import House, claim, make_ready
+from bridge.app import MAIL, House, claim, make_ready
 from bridge.config.load import load
 from bridge.config.schema import Settings
 from bridge.model.errors import ConfigError, StoreError
 from bridge.model.language import tr
-from bridge.rights import Rights, rights_of
+from bridge.rights import Rights, acting_as, rights_of
 from bridge.store import filesystem
+from bridge.store.migrate import migrate
 from bridge.supervisor import Supervisor
 from bridge.watch import log as logs
 
@@ -140,7 +141,12 @@ def _again(path: Path, before: Settings) -> Settings:
         )])
 
     def look() -> None:
-        assert House(settings, "reload").tls is not None
+        house = House(settings, "reload")
+        assert house.tls is not None
+        if settings.accounts.in_database:       # perhaps it was not before
+            with acting_as(rights_of(settings).user):
+                migrate(house.mail_rows, MAIL, clock=house.clock)
+        house.close()
 
     problems = in_child(look)
     if problems:

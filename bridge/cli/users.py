@@ -13,6 +13,7 @@ from bridge.cli.words import fail, say, tr
 
 if TYPE_CHECKING:
     from bridge.app import House
+    from bridge.model.account import Account
 
 
 def user(arguments: list[str]) -> None:
@@ -55,7 +56,14 @@ def _with_password(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _add(house: "House", given: argparse.Namespace) -> None:
     password = _password(given.password_stdin)
     made = house.accounts.add(given.address, password, actor=CALLER, name=given.name, language=given.language)
-    say(f"Added {made.address}; mailbox {made.maildir}", f"Añadida {made.address}; buzón {made.maildir}")
+    say(f"Added {made.address}; mailbox {_where(made)}", f"Añadida {made.address}; buzón {_where(made)}")
+
+
+def _where(one: "Account") -> str:
+    """Where its inbox is, for a person."""
+    if one.store == "database":
+        return tr("in the database", "en la base de datos")
+    return str(one.mbox if one.store == "mbox" else one.maildir)
 
 
 def _passwd(house: "House", given: argparse.Namespace) -> None:
@@ -82,27 +90,42 @@ def _apop(house: "House", given: argparse.Namespace) -> None:
 def _delete(house: "House", given: argparse.Namespace) -> None:
     was = house.accounts.delete(given.address, actor=CALLER)
     say(
-        f"Deleted {was.address}; mail is kept in {was.maildir}",
-        f"Borrada {was.address}; el correo sigue en {was.maildir}",
+        f"Deleted {was.address}; its mail stays where it is: {_where(was)}",
+        f"Borrada {was.address}; su correo sigue donde está: {_where(was)}",
     )
 
 
 def _import(house: "House", given: argparse.Namespace) -> None:
-    text = sys.stdin.read() if given.file == "-" else Path(given.file).read_text("utf-8")
-    count = 0
-    for number, line in enumerate(text.splitlines(), 1):
+    """All lines of the file, or none of them."""
+    from bridge.store.accounts import AccountError
+
+    people, lines = [], []
+    for number, line in enumerate(_text(given.file).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         address, _, password = line.strip().partition(" ")
         if not password:
             where = f"{given.file}:{number}"
             fail(
-                f"{where}: no password; the form is ADDRESS PASSWORD",
-                f"{where}: falta la contraseña; la forma es DIRECCIÓN CONTRASEÑA",
+                f"{where}: no password; the form is ADDRESS PASSWORD. Nothing was added",
+                f"{where}: falta la contraseña; la forma es DIRECCIÓN CONTRASEÑA. No se ha añadido nada",
             )
-        house.accounts.add(address, password, actor=CALLER)
-        count += 1
-    say(f"{count} accounts added.", f"{count} cuentas añadidas.")
+        people.append((address, password))
+        lines.append(number)
+    try:
+        house.accounts.add_all(people, actor=CALLER)
+    except AccountError as error:
+        where = f"{given.file}:{lines[error.number]}"
+        fail(f"{where}: {error}. Nothing was added", f"{where}: {error}. No se ha añadido nada")
+    say(f"{len(people)} accounts added.", f"{len(people)} cuentas añadidas.")
+
+
+def _text(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "") or tr("not UTF-8 text", "no es texto UTF-8")
+        fail(f"{name}: cannot be read: {why}", f"{name}: no se puede leer: {why}")
 
 
 def _list(house: "House", given: argparse.Namespace) -> None:
@@ -112,7 +135,7 @@ def _list(house: "House", given: argparse.Namespace) -> None:
             print(json.dumps({**fields, "addresses": one.addresses, "maildir": str(one.maildir)}))
         else:
             off = "" if one.enabled else tr("  (disabled)", "  (desactivada)")
-            print(f"{one.address:40} {one.name}{off}")
+            print(f"{one.address:40} {one.name}{off}".rstrip())
 
 
 _WORK: "dict[str, Callable[[House, argparse.Namespace], None]]" = {

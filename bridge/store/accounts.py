@@ -11,7 +11,8 @@ import base64
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,7 @@ from sqlalchemy import Connection
 from bridge.config.accounts import Accounts as Settings
 from bridge.model.address import BadAddress, fold, mailbox, split
 from bridge.model.clock import SYSTEM, Clock
+from bridge.model.language import tr
 from bridge.store import names, passwords
 from bridge.store.engine import Database
 from bridge.store.tables import account, address, bump, credential, generation_of, gone, note
@@ -39,7 +41,10 @@ SCOPES = ("smtp", "imap", "pop3", "web", "sieve")
 
 
 class AccountError(Exception):
-    """What was asked can't be done; the text says why and what would do."""
+    """What was asked can't be done; the text says why and what would do. `number`: of several, the place of the one
+    that it is about."""
+
+    number = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,26 +182,42 @@ class Accounts:
     ) -> Account:
         """A new account. `hashed`: the password is a stored form of another program; `also`: further addresses."""
         wanted = [self._new_address(one, allow_reserved) for one in (address, *also)]
-        stored = self._stored_form(password, wanted[0], hashed)
-        now = self._clock.now()
+        values = {
+            "password": self._stored_form(password, wanted[0], hashed), "quota": quota, "language": language,
+            "name": name, "home": home, "maildir": maildir,
+        }  # fmt: skip
+        self._database.write_now(lambda connection: self._insert(connection, wanted, values, actor))
+        return self._get(wanted[0])
+
+    def add_all(self, people: Sequence[tuple[str, str]], *, actor: str = "system") -> None:
+        """An account for each (address, password), or none at all: AccountError with the `number` of the first that
+        can't be made."""
+        rows = []
+        for number, (name, password) in enumerate(people):
+            with _about(number):
+                wanted = self._new_address(name, allow_reserved=False)
+                rows.append((wanted, self._stored_form(password, wanted, hashed=False)))
 
         def unit(connection: Connection) -> None:
-            number = bump(connection, _WHICH)
-            values = {
-                "login": wanted[0], "password": stored, "quota": quota, "language": language, "name": name,
-                "home": home, "maildir": maildir, "created_at": now, "changed_at": now, "generation": number,
-                "enabled": True,
-            }
-            _require_free(connection, wanted)
-            made = connection.execute(sa.insert(account), values).inserted_primary_key
-            assert made is not None
-            for one in dict.fromkeys(wanted):
-                _insert_address(connection, one, made[0], main=one == wanted[0])
-            connection.execute(sa.delete(gone).where(gone.c.login == wanted[0]))
-            note(connection, now, actor, "account.add", wanted[0])
+            for number, (wanted, stored) in enumerate(rows):
+                values = {"password": stored, "quota": 0, "language": "", "name": "", "home": "", "maildir": ""}
+                with _about(number):
+                    self._insert(connection, [wanted], values, actor)
 
         self._database.write_now(unit)
-        return self._get(wanted[0])
+
+    def _insert(self, connection: Connection, wanted: Sequence[str], values: dict[str, Any], actor: str) -> None:
+        now, number = self._clock.now(), bump(connection, _WHICH)
+        _require_free(connection, wanted)
+        values = {
+            **values, "login": wanted[0], "created_at": now, "changed_at": now, "generation": number, "enabled": True
+        }  # fmt: skip
+        made = connection.execute(sa.insert(account), values).inserted_primary_key
+        assert made is not None
+        for one in dict.fromkeys(wanted):
+            _insert_address(connection, one, made[0], main=one == wanted[0])
+        connection.execute(sa.delete(gone).where(gone.c.login == wanted[0]))
+        note(connection, now, actor, "account.add", wanted[0])
 
     def passwd(self, login: str, password: str, *, actor: str = "system") -> None:
         """A new password; whoever is logged in stays so, proven logins are forgotten."""
@@ -225,7 +246,7 @@ class Accounts:
         def unit(connection: Connection) -> None:
             number = bump(connection, _WHICH)
             if not connection.execute(sa.delete(account).where(account.c.id == found.id)).rowcount:
-                raise AccountError(f"{found.login} is gone already")
+                raise AccountError(tr(f"{found.login} is gone already", f"{found.login} ya no existe"))
             connection.execute(sa.delete(gone).where(gone.c.login == found.login))
             connection.execute(sa.insert(gone), {"login": found.login, "generation": number})
             note(connection, now, actor, "account.delete", found.login)
@@ -248,7 +269,10 @@ class Accounts:
         """Take one of the further addresses away; the main one stays."""
         found, folded = self._get(login), fold(extra)
         if folded not in found.addresses or folded == found.login:
-            raise AccountError(f"{extra} is not one of the further addresses of {found.login}")
+            raise AccountError(tr(
+                f"{extra} is not one of the further addresses of {found.login}",
+                f"{extra} no es una de las otras direcciones de {found.login}",
+            ))
         statement = sa.delete(address).where(address.c.address == folded, address.c.account_id == found.id)
         self._change(found, {}, actor, "account.address", f"-{folded}", lambda c: c.execute(statement))
         return self._get(found.login)
@@ -261,7 +285,10 @@ class Accounts:
         """A new secret of 128 random bits, in a form to type; this is the only time that it can be seen."""
         unknown = set(scopes) - set(SCOPES)
         if unknown or not scopes:
-            raise AccountError(f"an app password is for some of: {', '.join(SCOPES)}")
+            known = ", ".join(SCOPES)
+            raise AccountError(tr(
+                f"an app password is for some of: {known}", f"una contraseña de aplicación es para algunos de: {known}"
+            ))
         found = self._get(login)
         secret = base64.b32encode(self._random(16)).decode().rstrip("=").lower()
         row = {"account_id": found.id, "label": label[:100], "secret": _digest(secret), "scopes": " ".join(scopes),
@@ -282,7 +309,10 @@ class Accounts:
         def unit(connection: Connection) -> None:
             mine = sa.delete(credential).where(credential.c.id == number, credential.c.account_id == found.id)
             if not connection.execute(mine).rowcount:
-                raise AccountError(f"{found.login} has no app password number {number}")
+                raise AccountError(tr(
+                    f"{found.login} has no app password number {number}",
+                    f"{found.login} no tiene una contraseña de aplicación número {number}",
+                ))
 
         self._change(found, {}, actor, "account.app", f"-{number}", unit)
 
@@ -291,7 +321,7 @@ class Accounts:
     def _get(self, login: str) -> Account:
         found = self.by_login(login)
         if found is None:
-            raise AccountError(f"there is no account {login}")
+            raise AccountError(tr(f"there is no account {login}", f"no existe la cuenta {login}"))
         return found
 
     def _new_address(self, text: str, allow_reserved: bool) -> str:
@@ -299,23 +329,39 @@ class Accounts:
         try:
             folded = fold(mailbox(text.strip(), domain=default))
         except BadAddress as error:
-            raise AccountError(f"{text!r} is not an address: {error}; write for instance juan@example.org") from None
+            raise AccountError(tr(
+                f"{text!r} is not an address: {error}; write for instance juan@example.org",
+                f"{text!r} no es una dirección; escriba por ejemplo juan@example.org",
+            )) from None
         local, domain = split(folded)
         if not domain:
-            raise AccountError(f"{text!r} has no domain; write for instance {text}@example.org")
+            raise AccountError(tr(
+                f"{text!r} has no domain; write for instance {text}@example.org",
+                f"{text!r} no tiene dominio; escriba por ejemplo {text}@example.org",
+            ))
         trouble = names.problem_of(local)
         if trouble:
-            raise AccountError(f"{text!r} can't be an account: {trouble}")
+            raise AccountError(tr(f"{text!r} can't be an account: {trouble}", f"{text!r} no puede ser: {trouble}"))
         if self._domains and domain not in self._domains:
-            raise AccountError(f"{domain} is not a mail domain of this server ({', '.join(self._domains)})")
+            ours = ", ".join(self._domains)
+            raise AccountError(tr(
+                f"{domain} is not a mail domain of this server ({ours})",
+                f"{domain} no es un dominio de correo de este servidor ({ours})",
+            ))
         if names.reserved(local) and not allow_reserved:
-            raise AccountError(f"{local} is a reserved name: it belongs to a function or a list. An alias does as well")
+            raise AccountError(tr(
+                f"{local} is a reserved name: it belongs to a function or a list. An alias does as well",
+                f"{local} es un nombre reservado: es de una función o de una lista. Sirve igual un alias",
+            ))
         return folded
 
     def _stored_form(self, password: str, login: str, hashed: bool) -> str:
         if hashed:
             if not passwords.readable(password):
-                raise AccountError("this form of a stored password is not understood; use argon2, {SSHA} or $6$")
+                raise AccountError(tr(
+                    "this form of a stored password is not understood; use argon2, {SSHA} or $6$",
+                    "no se entiende esta forma de contraseña guardada; use argon2, {SSHA} o $6$",
+                ))
             return password
         settings = self._settings
         try:
@@ -333,7 +379,7 @@ class Accounts:
         def unit(connection: Connection) -> None:
             stamped = {**values, "changed_at": now, "generation": bump(connection, _WHICH)}
             if not connection.execute(sa.update(account).where(account.c.id == found.id).values(stamped)).rowcount:
-                raise AccountError(f"{found.login} is gone")
+                raise AccountError(tr(f"{found.login} is gone", f"{found.login} ya no existe"))
             if more:
                 more(connection)
             note(connection, now, actor, action, found.login, detail)
@@ -434,9 +480,21 @@ def _require_free(connection: Connection, wanted: Sequence[str]) -> None:
         query = sa.select(address.c.address).where(sa.or_(address.c.skeleton == alike, address.c.address == one))
         taken = connection.execute(query).scalar()
         if taken == one:
-            raise AccountError(f"{one} exists already")
+            raise AccountError(tr(f"{one} exists already", f"{one} ya existe"))
         if taken is not None:
-            raise AccountError(f"{one} looks the same as {taken}, which exists")
+            raise AccountError(tr(
+                f"{one} looks the same as {taken}, which exists", f"{one} se confunde con {taken}, que existe"
+            ))
+
+
+@contextmanager
+def _about(number: int) -> Iterator[None]:
+    """An AccountError from within is about the one at this place."""
+    try:
+        yield
+    except AccountError as error:
+        error.number = number
+        raise
 
 
 def _insert_address(connection: Connection, one: str, owner: int, *, main: bool) -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Float, ForeignKey, String, Table
 
 from bridge.model.clock import SYSTEM, Clock
+from bridge.model.language import tr
 from bridge.store.accounts import Account, Accounts
 from bridge.store.engine import Database
 from bridge.store.tables import bump, core, note
@@ -61,9 +62,15 @@ class ApopSecrets:
         account = self._get(login)
         chosen = text or base64.b32encode(self._random(13)).decode().rstrip("=").lower()[:20]
         if not SHORTEST <= len(chosen) <= LONGEST or not chosen.isascii() or not chosen.isprintable():
-            raise SecretError(f"a secret for APOP has {SHORTEST} to {LONGEST} printable ASCII characters")
+            raise SecretError(tr(
+                f"a secret for APOP has {SHORTEST} to {LONGEST} printable ASCII characters",
+                f"un secreto para APOP tiene de {SHORTEST} a {LONGEST} caracteres ASCII imprimibles",
+            ))
         if self._accounts.verify(login, chosen, "apop", "") is not None:
-            raise SecretError("this is the login password; a secret for APOP is kept readable, so take another one")
+            raise SecretError(tr(
+                "this is the login password; a secret for APOP is kept readable, so take another one",
+                "es la contraseña de la cuenta; un secreto para APOP se guarda legible, así que elija otro",
+            ))
         row = {"account_id": account.id, "secret": chosen, "set_at": self._clock.now()}
 
         def unit(connection: Connection) -> None:
@@ -80,7 +87,8 @@ class ApopSecrets:
 
         def unit(connection: Connection) -> None:
             if not connection.execute(sa.delete(secret).where(secret.c.account_id == account.id)).rowcount:
-                raise SecretError(f"{account.login} has no secret for APOP")
+                who = account.login
+                raise SecretError(tr(f"{who} has no secret for APOP", f"{who} no tiene secreto para APOP"))
             self._note(connection, account, actor, "removed")
 
         self._database.write_now(unit)
@@ -92,7 +100,7 @@ class ApopSecrets:
     def _get(self, login: str) -> Account:
         account = self._accounts.by_login(login)
         if account is None:
-            raise SecretError(f"there is no account {login}")
+            raise SecretError(tr(f"there is no account {login}", f"no existe la cuenta {login}"))
         return account
 
     def _all(self) -> dict[int, str]:

@@ -7,6 +7,8 @@ said to be one (sec-D14, RFC 2142); `part` is always one safe path component, wh
 import re
 import unicodedata
 
+from bridge.model.language import tr
+
 _WORDS = (
     "abuse admin administrator daemon ftp hostmaster info is it list listmaster lists mail mailer-daemon mailman "
     "marketing news nobody noc noreply no-reply owner postmaster root sales security ssladmin ssladministrator "
@@ -36,18 +38,26 @@ _ALIKE = str.maketrans({pair[0]: pair[1] for pair in _PAIRS.split()})
 def problem_of(local: str) -> str:
     """Why this folded local part can't be the name of a new account; "" if it can."""
     if not local:
-        return "the name is empty"
+        return tr("the name is empty", "el nombre está vacío")
     if len(local.encode()) > LOCAL_BYTES:
-        return f"the name is longer than {LOCAL_BYTES} bytes"
+        return tr(f"the name is longer than {LOCAL_BYTES} bytes", f"el nombre tiene más de {LOCAL_BYTES} bytes")
     for char in local:
         if unicodedata.category(char) in _INVISIBLE:
-            return "the name has an invisible character or a blank"
+            return tr(
+                "the name has an invisible character or a blank", "el nombre tiene un carácter invisible o un espacio"
+            )
     if unicodedata.normalize("NFKC", local) != local:
-        return "the name has characters that are variants of others, such as full-width letters; use the plain ones"
+        return tr(
+            "the name has characters that are variants of others, such as full-width letters; use the plain ones",
+            "el nombre tiene variantes de otros caracteres, como letras de doble ancho; use los corrientes",
+        )
     if ".." in local or not _LOCAL.match(local):
-        return "the name may have letters, digits and . _ - ' & = and must start and end with a letter or digit"
+        return tr(
+            "the name may have letters, digits and . _ - ' & = and must start and end with a letter or digit",
+            "el nombre puede tener letras, cifras y . _ - ' & = y debe empezar y acabar por letra o cifra",
+        )
     if len(_scripts(local)) > 1:
-        return "the name mixes alphabets"
+        return tr("the name mixes alphabets", "el nombre mezcla alfabetos")
     return ""
 
 

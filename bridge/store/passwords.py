@@ -19,6 +19,8 @@ from itertools import pairwise
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from bridge.model.language import tr
+
 LONGEST = 512       # characters; more is refused before any work is done
 _SCHEME = re.compile(r"\{([A-Za-z0-9.-]+)\}(.*)", re.S)
 _CRYPT = re.compile(r"\$([56])\$(?:rounds=(\d{1,9})\$)?([^$]{0,16})\$([./0-9A-Za-z]{43}|[./0-9A-Za-z]{86})")
@@ -49,21 +51,36 @@ def require_strong(password: str, login: str, *, minimum: int = 8, weak: bool = 
     """Weak unless this is good enough as a new password of `login`."""
     text = normal(password)
     if not text:
-        raise Weak("The password is empty.")
+        raise Weak(tr("The password is empty.", "La contraseña está vacía."))
     if len(text) > LONGEST:
-        raise Weak(f"The password is longer than {LONGEST} characters.")
+        raise Weak(tr(
+            f"The password is longer than {LONGEST} characters.",
+            f"La contraseña tiene más de {LONGEST} caracteres.",
+        ))
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
-        raise Weak("The password has a control character, which mail programs cannot send.")
+        raise Weak(tr(
+            "The password has a control character, which mail programs cannot send.",
+            "La contraseña tiene un carácter de control, que los programas de correo no pueden enviar.",
+        ))
     if weak:
         return
     if len(text) < minimum:
-        raise Weak(f"The password has {len(text)} characters and needs {minimum} or more. Three or four words do well.")
+        raise Weak(tr(
+            f"The password has {len(text)} characters and needs {minimum} or more. Three or four words do well.",
+            f"La contraseña tiene {len(text)} caracteres y necesita {minimum} o más. Tres o cuatro palabras van bien.",
+        ))
     folded = text.casefold()
     names = {login.casefold(), *login.casefold().split("@")}
     if folded in names or folded[::-1] in names or folded.rstrip("0123456789!.") in names:
-        raise Weak("The password is the name of the account; choose something that others don't know.")
+        raise Weak(tr(
+            "The password is the name of the account; choose something that others don't know.",
+            "La contraseña es el nombre de la cuenta; elija algo que otros no sepan.",
+        ))
     if folded in _COMMON or len(set(folded)) < 4 or _sequence(folded):
-        raise Weak("The password is one of those that are tried first; choose something less common.")
+        raise Weak(tr(
+            "The password is one of those that are tried first; choose something less common.",
+            "La contraseña es de las que se prueban primero; elija algo menos corriente.",
+        ))
 
 
 def _sequence(text: str) -> bool:

@@ -380,3 +380,34 @@ def test_how_mail_is_kept_by_address_domain_and_default(database, tmp_path):
     }  # fmt: skip
     problems = [one.setting for one in replace(chosen, stores={"x": "mbx"}, mbox="/var/mail/all").problems()]
     assert problems[:2] == ["mbox", "stores"]
+
+
+def test_several_accounts_or_none(accounts):
+    """One that can't be made is named by its place, and nothing was added."""
+    for people, place in (
+        ([("ana@example.org", GOOD), ("luis@example.org", "corta")], 1),
+        ([("ana@example.org", GOOD), ("luis@example.org", GOOD), ("Ana@example.org", GOOD)], 2),
+        ([("ana@example.net", GOOD)], 0),
+    ):
+        with pytest.raises(AccountError) as error:
+            accounts.add_all(people)
+        assert error.value.number == place
+        assert accounts.all() == []
+    accounts.add_all([("ana@example.org", GOOD), ("luis@example.org", GOOD)], actor="cli:root")
+    assert [one.address for one in accounts.all()] == ["ana@example.org", "luis@example.org"]
+    assert accounts.verify("luis@example.org", GOOD, "imap", "") is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "told"),
+    [
+        ("luis@example.org", "corta", "La contraseña tiene 5 caracteres y necesita 8 o más"),
+        ("luis@example.net", GOOD, "example.net no es un dominio de correo de este servidor"),
+        ("postmaster@example.org", GOOD, "postmaster es un nombre reservado"),
+        ("a b@example.org", GOOD, "no es una dirección; escriba por ejemplo juan@example.org"),
+    ],
+)
+def test_refusals_are_told_in_the_language_of_the_terminal(accounts, monkeypatch, name, password, told):
+    monkeypatch.setenv("LC_ALL", "es_ES.UTF-8")
+    with pytest.raises(AccountError, match=told):
+        accounts.add(name, password)
