@@ -27,6 +27,7 @@ from bridge.deliver.connect import Connector
 from bridge.deliver.dns import Resolver
 from bridge.deliver.pool import Pool
 from bridge.deliver.sender import SenderTransport
+from bridge.deliver.signing import Signer
 from bridge.deliver.smtp import SmtpTransport
 from bridge.intake.fetch.accounts import accounts_of
 from bridge.intake.fetch.poller import Poller
@@ -45,6 +46,7 @@ from bridge.serve.pop3.apop import verifier
 from bridge.store import certificate, dropfolder, files, instance, ledger
 from bridge.store.accounts import Account, Accounts
 from bridge.store.apop import ApopSecrets
+from bridge.store.dkimkeys import DkimKeys
 from bridge.store.driver import Driver
 from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
@@ -308,7 +310,15 @@ class House:
             connector.open, each=settings.queue.per_destination, total=settings.queue.transactions,
             keep=settings.outbound.keep_seconds, messages=settings.outbound.keep_messages,
         )  # fmt: skip
-        return SmtpTransport(pool, self.spool, chunk=settings.queue.chunk)
+        signer = Signer(
+            self.spool, self.dkim_keys, trusted=settings.smtp.networks, days=settings.outbound.dkim_days,
+            clock=self.clock,
+        )  # fmt: skip
+        return SmtpTransport(pool, self.spool, chunk=settings.queue.chunk, sign=signer.signature)
+
+    @cached_property
+    def dkim_keys(self) -> DkimKeys:
+        return DkimKeys(self.data / "dkim", self.clock.monotonic)
 
     @cached_property
     def list_routes(self) -> list[BaseRoute]:

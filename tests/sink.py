@@ -20,6 +20,7 @@ class Sink:
     def __init__(self, *, refuse_first: int = 0, delay: float = 0.0) -> None:
         self.copies: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[str] = Counter()
+        self.last = b""         # the newest message as it came, without its dots
         self.port = 0
         self.refuse_first, self.delay = refuse_first, delay
         self._loop = asyncio.new_event_loop()
@@ -88,6 +89,7 @@ class Sink:
         text = await reader.readuntil(b"\r\n.\r\n")
         if self.delay:
             await asyncio.sleep(self.delay)
+        self.last = text.removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n.")
         found = _ID.search(text)
         self.copies.update((found[1].decode() if found else "", one) for one in recipients)
         recipients.clear()

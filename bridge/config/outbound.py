@@ -65,10 +65,16 @@ class Outbound:
         20, "How long a connection waits for more mail.", es="Cuánto espera más correo una conexión."
     )
     keep_messages: int = setting(100, "Messages over one connection.", es="Mensajes por una misma conexión.")
+    dkim_days: int = setting(
+        7, "Days for which a DKIM signature counts; 0: for ever. Keys: `estafeta dkim`.",
+        es="Días durante los que vale una firma DKIM; 0: para siempre. Claves: `estafeta dkim`.",
+    )
 
     def problems(self) -> Iterator[Problem]:
         yield from not_networks("private", self.private)
         yield from not_addresses("nameservers", self.nameservers)
+        if not 0 <= self.dkim_days <= 365:
+            yield Problem("dkim_days", "must be 0 to 365", "debe estar entre 0 y 365")
         for one in self.destinations:
             if not one.name:
                 yield Problem("destinations", "a destination needs a name", "a un destino le falta el nombre")

@@ -83,6 +83,10 @@ class Resolver:
                     raise part
         return found[:RECORDS]
 
+    async def texts(self, name: str) -> Sequence[str]:
+        """TXT records, the strings of each put together; empty where the name has none."""
+        return await self._look_up(name, "TXT", lambda record: b"".join(record.strings).decode("utf-8", "replace"))
+
     async def machine(self, host: str) -> Sequence[str]:
         try:
             async with asyncio.timeout(TOTAL_SECONDS):

@@ -214,15 +214,17 @@ def encode_job(number: int, job: Job) -> bytes:
         "job": number, "message": envelope.id, "sender": envelope.sender, "body": envelope.body,
         "utf8": envelope.smtputf8, "path": str(job.spooled.path), "start": job.spooled.start, "size": job.spooled.size,
         "nexthop": job.nexthop, "again": job.again,
+        "origin": [envelope.origin.door, envelope.origin.client, envelope.origin.login],
         "targets": [[one.id, one.address, one.original, one.target, one.sender] for one in job.targets],
     })
 
 
 def decode_job(said: dict[str, Any]) -> tuple[int, Job]:
     """What a sender needs of a job; its envelope has no more than that."""
+    door, client, login = said["origin"]
     envelope = Envelope(
-        said["message"], said["message"], said["sender"], (), Origin("queue"), 0.0, body=said["body"],
-        smtputf8=said["utf8"])
+        said["message"], said["message"], said["sender"], (), Origin(door, client, login=login), 0.0,
+        body=said["body"], smtputf8=said["utf8"])
     spooled = Spooled(envelope, Path(said["path"]), said["start"], said["size"])
     targets = tuple(Target(*one) for one in said["targets"])
     return said["job"], Job(spooled, Kind.REMOTE, said["nexthop"], targets, said["again"])

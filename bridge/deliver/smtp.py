@@ -9,8 +9,9 @@ Fails by: Deferred or Failed per recipient, as `trouble` says.
 """
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from bridge.deliver.base import Job, Target
@@ -23,6 +24,7 @@ from bridge.store.spool import Damaged, Spooled
 from bridge.wire.smtp.dialogue import Mail, Result, Step, needs_utf8
 
 Settled = Callable[[Mapping[int, Outcome]], None]
+Sign = Callable[[Spooled], Awaitable[bytes]]
 _log = logging.getLogger(__name__)
 
 
@@ -40,18 +42,18 @@ class _Transaction:
     sender: str
     targets: tuple[Target, ...]
 
-    def mail(self) -> Mail:
+    def mail(self, signature: bytes) -> Mail:
         envelope = self.job.spooled.envelope
         return Mail(
-            self.sender, tuple(target.address for target in self.targets), self.job.spooled.size,
+            self.sender, tuple(target.address for target in self.targets), self.job.spooled.size + len(signature),
             envelope.body == "8BITMIME", envelope.smtputf8)
 
 
 class SmtpTransport:
-    """The transport of `Kind.REMOTE`."""
+    """The transport of `Kind.REMOTE`. `sign(message)` answers header fields that go before it."""
 
-    def __init__(self, pool: Pool, bodies: Bodies, *, chunk: int = 50) -> None:
-        self._pool, self._bodies, self._chunk = pool, bodies, chunk
+    def __init__(self, pool: Pool, bodies: Bodies, *, chunk: int = 50, sign: Sign | None = None) -> None:
+        self._pool, self._bodies, self._chunk, self._sign = pool, bodies, chunk, sign
 
     async def deliver(self, jobs: Sequence[Job], settled: Settled = lambda outcomes: None) -> Mapping[int, Outcome]:
         """All jobs at the same time, as far as the pool allows."""
@@ -83,9 +85,10 @@ class SmtpTransport:
         nexthop = transaction.job.nexthop
         async with self._pool.slot(nexthop):
             try:
-                if await self._attempt(transaction, nexthop, tell, fresh=False):
+                signature = await self._sign(transaction.job.spooled) if self._sign is not None else b""
+                if await self._attempt(transaction, nexthop, signature, tell, fresh=False):
                     return
-                if await self._attempt(transaction, nexthop, tell, fresh=True):
+                if await self._attempt(transaction, nexthop, signature, tell, fresh=True):
                     return
                 verdict = judge(Trouble.LOST, where=nexthop)
             except Unusable as error:
@@ -99,7 +102,9 @@ class SmtpTransport:
                 verdict = judge_error(error, nexthop)
             tell({target.id: verdict.outcome for target in transaction.targets})
 
-    async def _attempt(self, transaction: _Transaction, nexthop: str, tell: Settled, *, fresh: bool) -> bool:
+    async def _attempt(
+        self, transaction: _Transaction, nexthop: str, signature: bytes, tell: Settled, *, fresh: bool
+    ) -> bool:
         """One transaction; False where a connection of before was stale and nothing has happened."""
         connection, used = await self._pool.take(nexthop, fresh=fresh)
         stale = used and not fresh
@@ -110,7 +115,8 @@ class SmtpTransport:
             return True
         try:
             results = await connection.send(
-                transaction.mail(), lambda: self._bodies.chunks(transaction.job.spooled))
+                transaction.mail(signature),
+                lambda: chain((signature,) if signature else (), self._bodies.chunks(transaction.job.spooled)))
         except Lost as lost:
             if stale and lost.silent:
                 return False

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.service
 
 ELSEWHERE = {  # what no running service comes by, and who walks it
     "backup.": "tests/bridge/store/test_backup.py",
+    "dkim.": "tests/bridge/store/test_dkimkeys.py",
     "drop.": "tests/bridge/store/test_dropfolder.py",
     "fetch.quarantine": "tests/bridge/intake/fetch",
     "fetchmail": "tests/bridge/cli/test_fetchmail.py",

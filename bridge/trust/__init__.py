@@ -1,0 +1,1 @@
+"""Who a message is from, provably: signatures and their checks. No sockets, no files, no clock of its own."""
