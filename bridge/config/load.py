@@ -2,24 +2,21 @@
 
 Promises: `load` returns settings in which every value has the declared type, or raises ConfigError with all problems
 at once; it never guesses. Later sources win: defaults, the file, its includes in order, the environment
-(`ESTAFETA__SECTION__NAME=value`). A secret may be written as text, as { file = "..." } or as { command = ["..."] }.
-Not here: creating folders, looking at the network.
+(`ESTAFETA__SECTION__NAME=value`). Not here: creating folders, looking at the network.
 """
 
-import difflib
+import glob
 import os
 import re
-import subprocess
 import tomllib
-import types
-import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
-from bridge.config.define import Described, Problem, describe
+from bridge.config.define import Problem, describe
 from bridge.config.schema import Settings
+from bridge.config.values import did_you_mean, from_text, value_of
 from bridge.model.errors import ConfigError
 from bridge.model.language import tr
 
@@ -99,18 +96,22 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     problems: list[str] = []
     warnings: list[str] = []
     sections: dict[str, Any] = {}
-    known = {one.name: one.default_factory for one in fields(Settings)}
+    known: dict[str, Any] = {one.name: one.default_factory for one in fields(Settings)}
     for source in sources:
         for name in source.values:
             if name != "include" and name not in known:
                 unknown = tr("unknown section", "sección desconocida")
-                problems.append(f"{source.at(name)}: {unknown} [{name}]{_did_you_mean(name, known)}")
+                problems.append(f"{source.at(name)}: {unknown} [{name}]{did_you_mean(name, known)}")
+    for source in sources[1:]:
+        if "include" in source.values:
+            where = tr(f"works only in {path}", f"solo vale en {path}")
+            problems.append(f"{source.at('include')}: include {where}")
     for name, section in known.items():
         given = [(source, source.values[name]) for source in sources if name in source.values]
-        sections[name] = _section(name, section, given, environ, problems)
+        sections[name] = _section(name, section, given, environ, path.parent, problems)
+    settable = {f"{_PREFIX}{name}__{one.name}".upper() for name, section in known.items() for one in fields(section)}
     for name in environ:
-        parts = name.removeprefix(_PREFIX).lower().split("__")
-        if name.startswith(_PREFIX) and (len(parts) != 2 or parts[0] not in known):
+        if name.startswith(_PREFIX) and name not in settable:
             problems.append(tr(
                 f"environment variable {name}: no such setting; the form is {_PREFIX}SECTION__NAME",
                 f"variable de entorno {name}: no hay tal ajuste; la forma es {_PREFIX}SECCION__NOMBRE",
@@ -142,23 +143,17 @@ def _sources(path: Path) -> Iterator[_Source]:
             ': include debe ser una lista de ficheros, como ["conf.d/*.toml"]',
         )])
     for pattern in patterns:
-        found = sorted(path.parent.glob(pattern)) if not os.path.isabs(pattern) else [Path(pattern)]
-        if not found and "*" not in pattern:
+        found = sorted(glob.glob(pattern, root_dir=path.parent))
+        if not found and not glob.has_magic(pattern):
             raise ConfigError([first.at("include") + tr(
                 f": included file {pattern!r} does not exist", f": el fichero incluido {pattern!r} no existe"
             )])
-        yield from map(_Source, found)
-
-
-def _did_you_mean(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    if close:
-        return tr(f"; did you mean {close[0]!r}?", f"; ¿quería decir {close[0]!r}?")
-    return tr("; known are: ", "; se conocen: ") + ", ".join(known)
+        yield from (_Source(path.parent / name) for name in found)
 
 
 def _section(
-    name: str, section: Any, given: list[tuple[_Source, Any]], environ: Mapping[str, str], problems: list[str]
+    name: str, section: Any, given: list[tuple[_Source, Any]], environ: Mapping[str, str], folder: Path,
+    problems: list[str],
 ) -> Any:
     described = {one.name: one for one in describe(section)}
     values: dict[str, Any] = {}
@@ -173,112 +168,20 @@ def _section(
             place = source.at(name, key)
             if key not in described:
                 unknown = tr("unknown setting", "ajuste desconocido")
-                problems.append(f"{place}: {unknown} {name}.{key}{_did_you_mean(key, described)}")
+                problems.append(f"{place}: {unknown} {name}.{key}{did_you_mean(key, described)}")
                 continue
             try:
-                values[key] = _secret(described[key], value) or _typed(value, described[key].type)
+                values[key] = value_of(described[key], value, source.path.parent)
             except ValueError as error:
                 problems.append(f"{place}: {name}.{key}: {error}")
     for key, one in described.items():
         variable = f"{_PREFIX}{name}__{key}".upper()
         if variable in environ:
             try:
-                values[key] = _from_text(environ[variable], one.type)
+                values[key] = from_text(environ[variable], one.type, folder)
             except ValueError as error:
                 problems.append(f"{tr('environment variable', 'variable de entorno')} {variable}: {error}")
     return section(**values)
-
-
-def _secret(described: Described, value: Any) -> str:
-    """The secret that a { file = ... } or { command = [...] } points to; "" where the value is no such table."""
-    if not described.secret or not isinstance(value, dict):
-        return ""
-    if set(value) == {"file"}:
-        try:
-            return Path(value["file"]).read_text(encoding="utf-8").rstrip("\n")
-        except OSError as error:
-            what = tr("secret file", "fichero del secreto")
-            raise ValueError(f"{what} {value['file']}: {error.strerror}") from error
-    if set(value) == {"command"} and isinstance(value["command"], list):
-        try:
-            done = subprocess.run(value["command"], capture_output=True, text=True, timeout=30, check=True)
-        except (OSError, subprocess.SubprocessError) as error:
-            name = value["command"][0]
-            raise ValueError(tr(
-                f"secret command {name!r} failed: {error}", f"ha fallado la orden del secreto {name!r}: {error}"
-            )) from error
-        return done.stdout.rstrip("\n")
-    raise ValueError(tr(
-        'a secret is text, { file = "/path" } or { command = ["program", "argument"] }',
-        'un secreto es texto, { file = "/ruta" } o { command = ["programa", "argumento"] }',
-    ))
-
-
-_NAMES = {
-    str: ("text in quotes", "un texto entre comillas"), int: ("a whole number", "un número entero"),
-    float: ("a number", "un número"), bool: ("true or false", "true o false"),
-}  # fmt: skip
-
-
-def _typed(value: Any, wanted: Any) -> Any:
-    """`value` as `wanted`, or ValueError that says what to write."""
-    origin = get_origin(wanted)
-    if origin is Literal:
-        if value in get_args(wanted):
-            return value
-        known = ", ".join(map(repr, get_args(wanted)))
-        raise ValueError(tr(f"{value!r} is not one of {known}", f"{value!r} no es uno de {known}"))
-    if origin in (types.UnionType, typing.Union):
-        return _typed(value, next(one for one in get_args(wanted) if one is not type(None)))
-    if origin is tuple:
-        if not isinstance(value, list):
-            sample = _sample(get_args(wanted)[0])
-            raise ValueError(tr(
-                f"must be a list, like [{sample}], not {value!r}", f"debe ser una lista, como [{sample}], no {value!r}"
-            ))
-        return tuple(_typed(one, get_args(wanted)[0]) for one in value)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ValueError(tr(
-                f"must be a table of name = value, not {value!r}",
-                f"debe ser una tabla de nombre = valor, no {value!r}",
-            ))
-        return {key: _typed(one, get_args(wanted)[1]) for key, one in value.items()}
-    if is_dataclass(wanted):
-        return _nested(value, wanted)
-    if wanted is float and type(value) is int:
-        return float(value)
-    if type(value) is not wanted:
-        raise ValueError(f"{tr('must be', 'debe ser')} {tr(*_NAMES[wanted])}, {tr('not', 'no')} {value!r}")
-    return value
-
-
-def _nested(value: Any, wanted: Any) -> Any:
-    if not isinstance(value, dict):
-        raise ValueError(tr(f"must be a table, not {value!r}", f"debe ser una tabla, no {value!r}"))
-    described = {one.name: one for one in describe(wanted)}
-    for key in value:
-        if key not in described:
-            unknown = tr("unknown setting", "ajuste desconocido")
-            raise ValueError(f"{unknown} {key!r}{_did_you_mean(key, described)}")
-    return wanted(**{k: _secret(described[k], v) or _typed(v, described[k].type) for k, v in value.items()})
-
-
-def _sample(wanted: Any) -> str:
-    return '"..."' if wanted is str else "..."
-
-
-def _from_text(text: str, wanted: Any) -> Any:
-    """An environment variable's value: text as it is, the rest as TOML would write it; lists also by commas."""
-    if wanted is str or get_origin(wanted) is Literal:
-        return _typed(text, wanted)
-    if get_origin(wanted) is tuple and not text.startswith("["):
-        return tuple(_from_text(part.strip(), get_args(wanted)[0]) for part in text.split(",") if part.strip())
-    try:
-        return _typed(tomllib.loads(f"value = {text}")["value"], wanted)
-    except tomllib.TOMLDecodeError as error:
-        kind = tr(*_NAMES.get(wanted, ("a value of the right kind", "un valor de la clase debida")))
-        raise ValueError(f"{text!r} {tr('is not', 'no es')} {kind}") from error
 
 
 def _resolved(settings: Settings, path: Path) -> Settings:
@@ -288,7 +191,7 @@ def _resolved(settings: Settings, path: Path) -> Settings:
     changed = {}
     for one in fields(settings.paths):
         text = getattr(settings.paths, one.name)
-        changed[one.name] = str(base / text.format(data=data)) if text else ""
+        changed[one.name] = str(base / text.replace("{data}", data)) if text else ""
     tls = settings.tls
     for name in ("certificate", "key"):
         if getattr(tls, name):

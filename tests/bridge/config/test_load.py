@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import load as load_module
 from bridge.config import render
 from bridge.config.load import load
 from bridge.config.schema import Settings
@@ -70,7 +69,8 @@ def test_the_environment_wins(tmp_path: Path) -> None:
 
 
 def test_an_unknown_variable_is_a_mistake(tmp_path: Path) -> None:
-    assert "ESTAFETA__LISTEN__SMPT" not in complaints(write(tmp_path, ""), {"ESTAFETA__LISTN__SMTP": "1"})
+    for wrong in ("ESTAFETA__LISTN__SMTP", "ESTAFETA__LISTEN__SMPT", "ESTAFETA__LISTEN"):
+        assert f"environment variable {wrong}: " in complaints(write(tmp_path, ""), {wrong: "1"})
     assert "must be a whole number" in complaints(write(tmp_path, ""), {"ESTAFETA__LISTEN__SMTP": "'x'"})
 
 
@@ -86,6 +86,23 @@ def test_a_missing_include_is_a_mistake(tmp_path: Path) -> None:
     assert "does not exist" in complaints(write(tmp_path, "include = ['nothing.toml']\n"))
 
 
+def test_includes_may_be_full_paths_with_patterns(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    write(tmp_path / "more", "[listen]\nsmtp = 3\n", "a.toml")
+    path = write(tmp_path, f"include = ['{tmp_path}/more/*.toml']\n")
+    assert load(path, {}).settings.listen.smtp == 3
+
+
+def test_an_include_in_an_included_file_is_a_mistake(tmp_path: Path) -> None:
+    write(tmp_path, "include = ['b.toml']\n", "a.toml")
+    assert "a.toml:1: include" in complaints(write(tmp_path, "include = ['a.toml']\n"))
+
+
+def test_braces_in_a_path_are_no_riddle(tmp_path: Path) -> None:
+    paths = load(write(tmp_path, "[paths]\nspool = '{data}/{x}'\n"), {}).settings.paths
+    assert paths.spool == "/var/lib/estafeta/{x}"
+
+
 def test_a_missing_or_binary_file_is_a_mistake(tmp_path: Path) -> None:
     assert "cannot be read" in complaints(tmp_path / "none.toml")
     (tmp_path / "latin.toml").write_bytes(b"[server]\nhostname = '\xf1'\n")
@@ -99,12 +116,36 @@ def test_dangerous_values_warn(tmp_path: Path) -> None:
 
 def test_secrets_from_file_and_command(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("from file\n")
-    described = load_module.Described("password", str, "", "", "", True, None)
-    assert load_module._secret(described, {"file": str(tmp_path / "s")}) == "from file"
-    assert load_module._secret(described, {"command": ["printf", "out"]}) == "out"
-    for wrong in ({"file": str(tmp_path / "no")}, {"command": ["false"]}, {"url": "x"}):
-        with pytest.raises(ValueError):
-            load_module._secret(described, wrong)
+
+    def password(value: str) -> str:
+        path = write(tmp_path, f"[outbound]\ndestinations = [{{ name = 'example.net', password = {value} }}]\n")
+        return load(path, {}).settings.outbound.destinations[0].password
+
+    assert password(f"{{ file = '{tmp_path / 's'}' }}") == "from file"
+    assert password("{ command = ['printf', 'out'] }") == "out"
+    assert password("{ file = 's' }") == "from file"     # beside the settings, wherever the program was started
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("{ file = 'no' }", "No such file"),
+        ("{ file = 'empty' }", "what it gives is empty"),
+        ("{ file = 3 }", "a secret is text, { file ="),
+        ("{ command = ['false'] }", "failed"),
+        ("{ command = ['true'] }", "what it gives is empty"),
+        ("{ command = [] }", "a secret is text, { file ="),
+        ("{ command = [1] }", "a secret is text, { file ="),
+        ("{ url = 'x' }", "a secret is text, { file ="),
+        ("12345678", "a secret is text, { file ="),
+    ],
+)
+def test_a_wrong_secret_is_named_and_not_shown(tmp_path: Path, value: str, words: str) -> None:
+    (tmp_path / "empty").write_text("\n")
+    path = write(tmp_path, f"[outbound]\ndestinations = [{{ name = 'example.net', password = {value} }}]\n")
+    found = complaints(path)
+    assert words in found
+    assert "12345678" not in found
 
 
 def test_every_setting_has_help_in_both_languages() -> None:
