@@ -307,6 +307,7 @@ def run_single(settings: Settings, sockets: Sockets, who: Rights, ready: Callabl
     become(who.user, who.umask)
     confine()
     signal.signal(signal.SIGHUP, _hangup)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     ready()
     _run_loop(_ALL, house, sockets, lambda: None)
     return 0

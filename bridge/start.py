@@ -8,6 +8,7 @@ Fails by: ConfigError.
 import ipaddress
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ log = logging.getLogger("estafeta")
 
 def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root: bool) -> int:
     """Start everything; returns the exit status when it has ended."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})   # until somebody is there who knows what it means
     logs.start(settings.log.level, settings.log.file)
     _look_at_root(settings, allow_root or (trial and _here_alone(settings)))
     _look_at_disks(settings)

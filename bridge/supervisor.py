@@ -145,6 +145,7 @@ class Supervisor:
         self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
         for name in ("ascii", "latin-1", "idna"):
             codecs.lookup(name)     # loaded at first use, from files that a process with less rights may not reach

@@ -73,7 +73,13 @@ def reload(arguments: list[str]) -> None:
     """Check the settings, then ask the supervisor to read them."""
     arg = parser("estafeta reload", "Read the settings again.", "Vuelve a leer los ajustes.")
     settings = settings_of(arg.parse_args(arguments).config).settings
-    os.kill(_supervisor(settings), signal.SIGHUP)
+    pid = _supervisor(settings)
+    if _processes(settings, pid) is None:
+        fail(
+            f"Process {pid} has only begun to start, or runs all in one process (--single): nothing was reloaded.",
+            f"El proceso {pid} acaba de arrancar o lleva todo en un proceso (--single): no se ha recargado nada.",
+        )
+    os.kill(pid, signal.SIGHUP)
     say("Reloaded; open sessions go on.", "Recargado; las sesiones abiertas siguen.")
 
 
@@ -84,12 +90,7 @@ def status(arguments: list[str]) -> None:
     given = arg.parse_args(arguments)
     settings = settings_of(given.config).settings
     pid = _supervisor(settings)
-    try:
-        told = json.loads((Path(settings.paths.run) / "processes.json").read_text())
-    except (OSError, ValueError):
-        told = {}
-    if told.get("supervisor") != pid:       # it has only begun to start
-        told = {"supervisor": pid, "processes": []}
+    told = _processes(settings, pid) or {"supervisor": pid, "processes": []}
     queue = _queue(settings)
     if given.json:
         print(json.dumps({**told, "queue": queue}))
@@ -98,9 +99,16 @@ def status(arguments: list[str]) -> None:
     for one in told["processes"]:
         draining = tr(" (finishing)", " (terminando)") if one["draining"] else ""
         print(f"  {one['role']:10} {one['number']}  pid {one['pid']}{draining}")
-
-
     _tell_queue(queue)
+
+
+def _processes(settings: Settings, pid: int) -> dict[str, Any] | None:
+    """What the supervisor `pid` tells of its processes; None while it has only begun to start."""
+    try:
+        told: dict[str, Any] = json.loads((Path(settings.paths.run) / "processes.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return told if told.get("supervisor") == pid else None
 
 
 def _queue(settings: Settings) -> dict[str, Any] | None:

@@ -242,3 +242,16 @@ def test_status_reload_and_stop_by_command(tmp_path: Path) -> None:
         assert lab.process.wait(5) == 0
         assert refused(lab, "smtp")
         assert "not running" in lab.command("stop", check=False)
+
+
+def test_a_reload_while_it_starts_ends_nothing(tmp_path: Path) -> None:
+    """HUP between the claim of the folder and the first process: taken up when there is somebody to take it."""
+    lab = Lab(tmp_path)
+    lab.start(wait=False)
+    try:
+        until(lambda: (tmp_path / "data" / "lock").exists() and (tmp_path / "data" / "lock").read_text())
+        lab.signal(signal.SIGHUP)
+        lab.wait_ready()
+        assert lab.stop() == 0
+    finally:
+        lab.kill()
