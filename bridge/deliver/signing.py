@@ -8,7 +8,6 @@ Fails by: what reading the spool raises; no key means no signature. RFC 6376; se
 """
 
 import asyncio
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -17,6 +16,7 @@ from typing import Protocol
 from bridge.model.address import split
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.envelope import Envelope
+from bridge.model.network import Networks
 from bridge.store.spool import Spooled
 from bridge.trust.canonical import RelaxedBody
 from bridge.trust.key import Key
@@ -49,7 +49,7 @@ class Signer:
         self, bodies: Bodies, keys: Keys, *, trusted: Iterable[str], days: int, clock: Clock = SYSTEM
     ) -> None:
         self._bodies, self._keys, self._clock, self._lifetime = bodies, keys, clock, days * 86400
-        self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted]
+        self._trusted = Networks.of(trusted)
         self._made: OrderedDict[str, asyncio.Task[bytes]] = OrderedDict()
 
     async def signature(self, spooled: Spooled) -> bytes:
@@ -71,13 +71,7 @@ class Signer:
             return True
         if origin.door == "fetch":
             return False
-        if not origin.client:
-            return origin.door == "lmtp"
-        try:
-            address = ipaddress.ip_address(origin.client)
-        except ValueError:
-            return False
-        return any(address in network for network in self._trusted)
+        return origin.client in self._trusted if origin.client else origin.door == "lmtp"
 
     def _sign(self, spooled: Spooled) -> bytes:
         """In a thread."""
