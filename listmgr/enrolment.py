@@ -14,6 +14,7 @@ from bridge.model.address import fold
 from bridge.store.tables import note
 from bridge.wire.addresses import lenient
 from listmgr import roster, subscriptions
+from listmgr.addresses import valid
 from listmgr.office import Office
 from listmgr.registry import MailingList
 from listmgr.roster import Refusal, Why
@@ -33,6 +34,7 @@ class Outcome(Enum):
     INVALID = "invalid"
     RECENT = "recent"  # was asked lately
     STRANGER = "stranger"  # no member
+    MOVED = "moved"  # has another address now
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,45 @@ def _removed(office: Office, which: MailingList, people: Sequence[str], how: How
         ]
 
     return office.core.write_now(unit)
+
+
+def moved(office: Office, which: MailingList, old: str, new: str, actor: str) -> Outcome:
+    """Another address for a member."""
+    now = office.clock.now()
+
+    def unit(connection: Connection) -> Outcome:
+        if roster.find(connection, which, old) is None:
+            return Outcome.STRANGER
+        try:
+            roster.move(connection, which, old, new, now=now)
+        except Refusal as refusal:
+            return _REFUSED[refusal.why]
+        note(connection, now, actor, "list.members.move", which.posting, f"{old} -> {new}")
+        return Outcome.MOVED
+
+    return office.core.write_now(unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What makes the members of a list those of another: who comes, who goes, who stays, and what is no address."""
+
+    added: tuple[Person, ...]
+    gone: tuple[str, ...]
+    kept: int
+    wrong: tuple[str, ...]
+
+
+def plan(connection: Connection, which: MailingList, people: Sequence[Person]) -> Plan:
+    """Compare the list with `people`; nothing is changed."""
+    wanted = {fold(address): (address, name) for address, name in people}
+    present = {one.key: one.address for one in roster.members(connection, which)}
+    return Plan(
+        tuple(one for key, one in wanted.items() if key not in present and valid(one[0])),
+        tuple(address for key, address in present.items() if key not in wanted),
+        len(wanted.keys() & present.keys()),
+        tuple(address for address, _ in wanted.values() if not valid(address)),
+    )
 
 
 def _tell(office: Office, which: MailingList, changed: Sequence[str], how: How, *, joined: bool) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from bridge.model.envelope import Envelope, from_json
 from bridge.store import files
@@ -114,6 +114,12 @@ def waiting(connection: Connection, which: MailingList) -> list[Held]:
     """All held posts of a list, oldest first."""
     query = select(tables.held).where(tables.held.c.list_id == which.id).order_by(tables.held.c.id)
     return [_held(row) for row in connection.execute(query).mappings()]
+
+
+def count(connection: Connection, which: MailingList) -> int:
+    """How many wait."""
+    query = select(func.count()).select_from(tables.held).where(tables.held.c.list_id == which.id)
+    return int(connection.execute(query).scalar_one())
 
 
 def find(connection: Connection, which: MailingList, parent: str) -> Held | None:

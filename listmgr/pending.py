@@ -28,6 +28,7 @@ class Action(Enum):
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
     HELD = "held"  # decide about a held post
+    MOVE = "move"  # another address for a member
     LOGIN = "login"  # open the pages of an address
 
 

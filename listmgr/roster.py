@@ -16,6 +16,7 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, or_, select
 from bridge.model.address import fold
 from listmgr import tables
 from listmgr.addresses import valid
+from listmgr.pattern import Pattern
 from listmgr.registry import MailingList
 
 
@@ -112,6 +113,19 @@ def change(connection: Connection, which: MailingList, address: str, *, now: flo
     return connection.execute(update(tables.member).where(mine).values(**values, changed_at=now)).rowcount > 0
 
 
+def move(connection: Connection, which: MailingList, old: str, new: str, *, now: float) -> None:
+    """A member gets another address; options and name stay. Refusal; nothing happens to who isn't there."""
+    if not valid(new):
+        raise Refusal(Why.INVALID, new[:100])
+    if banned(connection, which, new):
+        raise Refusal(Why.BANNED, new)
+    if fold(new) != fold(old) and find(connection, which, new) is not None:
+        raise Refusal(Why.MEMBER, new)
+    mine = (tables.member.c.list_id == which.id) & (tables.member.c.key == fold(old))
+    values = {"address": new, "key": fold(new), "changed_at": now}
+    connection.execute(update(tables.member).where(mine).values(values))
+
+
 def find(connection: Connection, which: MailingList, address: str) -> Member | None:
     mine = (tables.member.c.list_id == which.id) & (tables.member.c.key == fold(address))
     row = connection.execute(select(*_COLUMNS).where(mine)).mappings().first()
@@ -125,7 +139,8 @@ def members(connection: Connection, which: MailingList) -> Iterator[Member]:
 
 
 def chunk(connection: Connection, which: MailingList, number: int, *, search: str = "") -> tuple[list[Member], int]:
-    """One page of the membership list, and how many members match. `search`: see `glob`."""
+    """One page of the membership list, and how many members match. `search`: a regular
+    expression, found anywhere in address or name. BadPattern."""
     size = max(1, which.options.admin_member_chunksize)
     if not search:
         column = tables.member.c
@@ -133,27 +148,13 @@ def chunk(connection: Connection, which: MailingList, number: int, *, search: st
         query = select(*_COLUMNS).where(column.list_id == which.id).order_by(column.key)
         rows = connection.execute(query.limit(size).offset(number * size)).mappings()
         return [_member(row) for row in rows], int(total.scalar_one())
-    pattern = glob(search)
+    pattern = Pattern(search)
     found = [one for one in members(connection, which) if _seen(one, pattern)]
     return found[number * size : (number + 1) * size], len(found)
 
 
-def _seen(member: Member, pattern: str) -> bool:
-    return fnmatchcase(member.key, pattern) or (member.name != "" and fnmatchcase(member.name.casefold(), pattern))
-
-
-def glob(search: str) -> str:
-    """A search as a glob: plain words are found anywhere; `*` and `?` as in a shell; of regular expressions the safe
-    part: `^ $ . .* \\.` (sec-M15). ValueError for more stars than can be tried quickly."""
-    text, start, end = search.strip().casefold()[:100], "*", "*"
-    if text.startswith("^"):
-        text, start = text[1:], ""
-    if text.endswith("$"):
-        text, end = text[:-1], ""
-    text = text.replace("[", "[[]").replace(".*", "*").replace("\\.", ".")
-    if text.count("*") > MAX_STARS:
-        raise ValueError("too many stars")
-    return f"{start}{text}{end}"
+def _seen(member: Member, pattern: Pattern) -> bool:
+    return pattern.found(member.address) or (member.name != "" and pattern.found(member.name))
 
 
 def by_ids(connection: Connection, which: MailingList, ids: Collection[int]) -> list[Member]:

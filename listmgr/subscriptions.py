@@ -91,12 +91,15 @@ def _token(connection: Connection, office: Office, which: MailingList, wish: Wis
     )  # fmt: skip
 
 
-def _ask(office: Office, which: MailingList, wish: Wish, token: Result | str, template: str) -> Result:
+def _ask(
+    office: Office, which: MailingList, wish: Wish, token: Result | str, template: str,
+    more: dict[str, str] | None = None,
+) -> Result:  # fmt: skip
     if isinstance(token, Result):
         return token
     values = {
         "address": wish.address, "token": token, "url": office.links.confirm(which, token),
-        "days": office.settings.confirm_days, "text": wish.text,
+        "days": office.settings.confirm_days, "text": wish.text, **(more or {}),
     }  # fmt: skip
     office.notices.send(which, Notice(
         template, (_reached(office, which, wish.address),), wish.language or which.options.preferred_language,
@@ -113,6 +116,8 @@ def confirm(office: Office, which: MailingList, token: str, *, parent: str = "")
         found = pending.look(connection, which, token, now=now)
         if found is not None and found.action is Action.SUBSCRIBE and roster.banned(connection, which, found.key):
             return Result.REFUSED, found
+    if found is not None and found.action is Action.MOVE:
+        return _move(office, which, token, found)
     if found is None or found.action not in (Action.SUBSCRIBE, Action.UNSUBSCRIBE):
         return Result.BAD_TOKEN, None
     cause = sha256(token.encode()).hexdigest()[:32]
@@ -146,6 +151,55 @@ def confirm(office: Office, which: MailingList, token: str, *, parent: str = "")
         office.journal.record("subscribed" if joins else "unsubscribed", parent, list=which.name, address=address)
         tell_owners(office, which, address, joined=joins, cause=cause, parent=parent)
     return Result.DONE, found
+
+
+def ask_to_move(office: Office, which: MailingList, old: str, wish: Wish, *, everywhere: bool) -> Result:
+    """Send a confirmation to the new address of a member (`wish.address`)."""
+    if not valid(wish.address):
+        return Result.REFUSED
+
+    def unit(connection: Connection) -> Result | str:
+        if roster.banned(connection, which, wish.address):
+            return Result.REFUSED
+        if fold(wish.address) != fold(old) and roster.find(connection, which, wish.address) is not None:
+            return Result.MEMBER
+        now, key = office.clock.now(), fold(wish.address)
+        if pending.asked(connection, which, Action.MOVE, key, origin=wish.origin, since=now - ASK_AGAIN):
+            return Result.RECENT
+        limit, cause = office.settings.answers_per_day, f"move:{which.name}:{wish.origin}"
+        if not answers.allowed(connection, wish.address, cause, limit=limit, now=now):
+            return Result.RECENT
+        data = {"address": wish.address, "old": old, "everywhere": everywhere, "language": wish.language}
+        return pending.ask(
+            connection, which, Action.MOVE, key, data, origin=wish.origin, now=now,
+            days=office.settings.confirm_days, random=office.random,
+        )  # fmt: skip
+
+    return _ask(office, which, wish, office.core.write_now(unit), "confirm_move", {"old": old})
+
+
+def _move(office: Office, which: MailingList, token: str, found: Pending) -> tuple[Result, Pending | None]:
+    """The new address has answered: here, and if wished on every list of the old one that it may join."""
+    now, old, new = office.clock.now(), found.data["old"], found.data["address"]
+
+    def unit(connection: Connection) -> Result:
+        if pending.take(connection, which, token, now=now) is None:
+            return Result.BAD_TOKEN
+        if roster.find(connection, which, old) is None:
+            return Result.BAD_TOKEN
+        for one in registry.every(connection) if found.data["everywhere"] else [which]:
+            try:
+                if roster.find(connection, one, old) is not None:
+                    roster.move(connection, one, old, new, now=now)
+            except roster.Refusal:
+                if one.id == which.id:
+                    return Result.REFUSED
+        return Result.DONE
+
+    result = office.core.write_now(unit)
+    if result is Result.DONE:
+        office.journal.record("moved", "", list=which.name, address=old, to=new)
+    return result, found
 
 
 def tell_member(office: Office, which: MailingList, address: str, *, joined: bool, language: str, cause: str) -> None:

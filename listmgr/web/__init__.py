@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 import templates
 from listmgr.forms import Forms, Rate
 from listmgr.office import Office
-from listmgr.web import admin, admindb, login, member, members, public
+from listmgr.web import admin, admindb, login, member, members, membership, public
 from listmgr.web.login import administers, guarded, moderates
 from listmgr.web.site import Keys, Site, Throttled, Work, endpoint
 
@@ -33,8 +33,10 @@ _TABLE: tuple[tuple[str, str, Work], ...] = (
     ("/mailman/admin/{name}", _BOTH, guarded(admin.category, "admin", administers)),
     ("/mailman/admin/{name}/passwords", _BOTH, guarded(admin.change_passwords, "admin", administers)),
     ("/mailman/admin/{name}/members", _BOTH, guarded(members.members, "admin", administers)),
-    ("/mailman/admin/{name}/members/add", _BOTH, guarded(members.add, "admin", administers)),
-    ("/mailman/admin/{name}/members/remove", _BOTH, guarded(members.remove, "admin", administers)),
+    ("/mailman/admin/{name}/members/add", _BOTH, guarded(membership.add, "admin", administers)),
+    ("/mailman/admin/{name}/members/remove", _BOTH, guarded(membership.remove, "admin", administers)),
+    ("/mailman/admin/{name}/members/change", _BOTH, guarded(membership.change, "admin", administers)),
+    ("/mailman/admin/{name}/members/sync", _BOTH, guarded(membership.sync, "admin", administers)),
     ("/mailman/admin/{name}/{category:path}", _BOTH, guarded(admin.category, "admin", administers)),
     ("/mailman/admindb/{name}", _BOTH, guarded(admindb.held, "admindb", moderates)),
     ("/mailman/options/{name}", "GET", member.choose),
@@ -42,6 +44,7 @@ _TABLE: tuple[tuple[str, str, Work], ...] = (
     ("/mailman/private/{name}", "GET", guarded(public.private_archive, "private", public.may_read)),
     ("/mailman/private/{name}/{rest:path}", "GET", guarded(public.private_archive, "private", public.may_read)),
     ("/mailman/style.css", "GET", public.style),
+    ("/mailman/icon.svg", "GET", public.icon),
     ("/pipermail/{name}", "GET", public.to_archive),
     ("/pipermail/{name}/{rest:path}", "GET", public.archive),
 )

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from bridge.store.passwords import Weak, require_strong
 from bridge.store.tables import note
-from listmgr import passwords, registry, sessions
+from listmgr import holding, passwords, registry, sessions
 from listmgr.describe import Option, Words, Wrong
 from listmgr.options import CATEGORIES, of_category
 from listmgr.sessions import Grant
@@ -34,19 +34,34 @@ def overview(site: Site, request: Request) -> Response:
     )
 
 
-def tabs(visit: Visit, here: str) -> list[dict[str, Any]]:
-    """The pages of an administrator. `here` is one of them."""
-    name = visit.which.name
-    found = [(category, f"admin/{name}/{category}") for category in CATEGORIES]
-    found += [
-        ("passwords", f"admin/{name}/passwords"), ("members", f"admin/{name}/members"),
-        ("members/add", f"admin/{name}/members/add"), ("members/remove", f"admin/{name}/members/remove"),
-        ("held", f"admindb/{name}"),
-    ]  # fmt: skip
-    return [
-        {"href": f"mailman/{href}", "label": label(visit.language, f"category:{key}"), "here": key == here}
-        for key, href in found
+_GROUPS = {
+    "privacy": ("privacy/subscribing", "privacy/sender", "privacy/recipient"),
+    "members": ("members", "members/add", "members/remove", "members/change", "members/sync"),
+}
+
+
+def tabs(visit: Visit, here: str) -> dict[str, Any]:
+    """The pages of an administrator, for the template: `tabs`, and `parts` of the one that is open. A moderator who is
+    nothing else has none."""
+    if not visit.session.administers(visit.which):
+        return {"tabs": [], "parts": []}
+    group = next((name for name, parts in _GROUPS.items() if here in parts), here)
+    with visit.site.office.core.read() as connection:
+        waiting = holding.count(connection, visit.which)
+    names = list(dict.fromkeys(one.partition("/")[0] for one in CATEGORIES))
+    shown = [
+        _tab(visit, f"category:{name}", name == group, f"admin/{visit.which.name}/{_GROUPS.get(name, (name,))[0]}")
+        for name in (*names, "passwords", "members")
     ]
+    shown.append(_tab(visit, "category:held", here == "held", f"admindb/{visit.which.name}", waiting))
+    parts = [
+        _tab(visit, f"part:{name}", name == here, f"admin/{visit.which.name}/{name}") for name in _GROUPS.get(group, ())
+    ]
+    return {"tabs": shown, "parts": parts}
+
+
+def _tab(visit: Visit, name: str, here: bool, href: str, count: int = 0) -> dict[str, Any]:
+    return {"href": f"mailman/{href}", "label": label(visit.language, name), "here": here, "count": count}
 
 
 def category(visit: Visit) -> Response:
@@ -107,7 +122,7 @@ def _store(visit: Visit, changes: Mapping[str, Any]) -> dict[str, Words]:
 def _show(visit: Visit, name: str, typed: Mapping[str, str], wrong: Mapping[str, Words]) -> Response:
     rows = [_row(visit, one, typed.get(one.name), wrong.get(one.name)) for one in of_category(name)]
     return visit.page(
-        "category", 400 if wrong else 200, tabs=tabs(visit, name), rows=rows, wide=True,
+        "category", 400 if wrong else 200, **tabs(visit, name), rows=rows, wide=True,
         heading=label(visit.language, f"category:{name}"), listinfo=visit.which.name,
     )  # fmt: skip
 
@@ -145,7 +160,7 @@ def change_passwords(visit: Visit) -> Response:
     with visit.site.office.core.read() as connection:
         known = {role: passwords.known(connection, visit.which, role) for role in passwords.ROLES}
     return visit.page(
-        "passwords", 400 if errors else 200, tabs=tabs(visit, "passwords"), errors=errors, known=known, wide=True
+        "passwords", 400 if errors else 200, **tabs(visit, "passwords"), errors=errors, known=known, wide=True
     )
 
 

@@ -28,7 +28,7 @@ def held(visit: Visit) -> Response:
     with visit.site.office.core.read() as connection:
         found = holding.waiting(connection, visit.which)
     return visit.page(
-        "admindb", tabs=tabs(visit, "held") if visit.session.administers(visit.which) else [], wide=True,
+        "admindb", **tabs(visit, "held"), wide=True,
         posts=[_shown(visit, one) for one in found[:SHOWN]], total=len(found), heading=visit.words.held,
     )  # fmt: skip
 

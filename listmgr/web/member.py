@@ -6,7 +6,9 @@ undo. Fails by: nothing but bugs.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 from starlette.requests import Request
@@ -22,8 +24,9 @@ from listmgr.options import MEMBER_FLAGS
 from listmgr.registry import MailingList
 from listmgr.roster import Member
 from listmgr.sessions import Session
+from listmgr.subscriptions import Result, Wish, ask_to_move
 from listmgr.web import login
-from listmgr.web.site import CHOICE, Site, Visit
+from listmgr.web.site import CHOICE, Site, Visit, client
 
 
 def _address(request: Request) -> str:
@@ -68,9 +71,11 @@ def _options(visit: Visit, address: str) -> Response:
         return _show(visit, member, others)
     if visit.form.get("do") == "leave":
         return _leave(visit, member, others)
+    if visit.form.get("do") == "move":
+        return _move(visit, member, others, own)
     new, error = _wanted(visit.form, member, own), _name_error(visit)
     if error:
-        return _show(visit, member, others, error=error)
+        return _show(visit, replace(member, **new), others, error=error)
     _store(visit, member, new, everywhere=own and "everywhere" in visit.form)
     return visit.done("saved")
 
@@ -81,16 +86,20 @@ def _others(connection: Connection, visit: Visit, address: str) -> list[MailingL
 
 
 def _show(
-    visit: Visit, member: Member, others: list[MailingList], *, error: str = "", leave_error: str = ""
-) -> Response:
+    visit: Visit, member: Member, others: list[MailingList], *, error: str = "", leave_error: str = "",
+    move_error: str = "",
+) -> Response:  # fmt: skip
     language = visit.language
     if visit.request.query_params.get("language") not in LANGUAGES and member.language in LANGUAGES:
         language = member.language if not visit.request.cookies.get(CHOICE) else language
     shown = Visit(visit.site, visit.request, visit.which, visit.session, language)
     return shown.page(
-        "options", 400 if error or leave_error else 200, member=member, flags=MEMBER_FLAGS, tongues=LANGUAGES,
+        "options", 400 if error or leave_error or move_error else 200, member=member, flags=MEMBER_FLAGS,
+        tongues=LANGUAGES,
         others=[{"title": one.title, "name": one.name} for one in others], user=user_at(member.address),
-        error=error, leave_error=leave_error, own=fold(member.address) in visit.session.addresses,
+        error=error, leave_error=leave_error, move_error=move_error,
+        newaddress=visit.form.get("newaddress", "")[:320] if visit.posted else "",
+        everywhere=visit.posted and "everywhere" in visit.form, own=fold(member.address) in visit.session.addresses,
         admin=visit.session.administers(visit.which), posting=visit.which.posting,
     )  # fmt: skip
 
@@ -138,6 +147,28 @@ def _store(visit: Visit, member: Member, new: Mapping[str, Any], *, everywhere: 
 def _like(here: str, there: str) -> str:
     """Delivery on another list when it stays as it is here."""
     return there if (here == "enabled") == (there == "enabled") else ("enabled" if here == "enabled" else "byuser")
+
+
+def _move(visit: Visit, member: Member, others: list[MailingList], own: bool) -> Response:
+    """Another address: asked there, whoever the visitor is; only members ask."""
+    office, which, new = visit.site.office, visit.which, visit.form.get("newaddress", "").strip()
+    if not own:
+        return RedirectResponse(f"../../admin/{which.name}/members/change?{urlencode({'old': member.address})}", 303)
+    words, problem = visit.words, ""
+    if not valid(new):
+        problem = words.bad_address
+    elif new == member.address:
+        problem = words.same_address
+    if not problem and not visit.site.rate.allows(client(visit.request)):
+        return visit.page("answer", 429, text=words.toomany)
+    if not problem:
+        origin = f"web:{office.random(16).hex()}"
+        wish = Wish(new, origin, language=visit.language)
+        result = ask_to_move(office, which, member.address, wish, everywhere="everywhere" in visit.form)
+        problem = words.move_refused if result is Result.REFUSED else ""
+    if problem:
+        return _show(visit, member, others, move_error=f"{words.new_address}: {problem}")
+    return visit.done("asked")
 
 
 def _leave(visit: Visit, member: Member, others: list[MailingList]) -> Response:

@@ -1,7 +1,8 @@
-"""The members of a list, for its administrators: see, search, change, add, remove (L31, L56).
+"""The members of a list, for its administrators: see, search, change (L31, L56). Many at once: `membership`.
 
-Promises: a search is a glob or the harmless part of a regular expression (sec-M15); one page holds
-`admin_member_chunksize` members, and a form changes only those that it showed. Fails by: nothing but bugs.
+Promises: a search is a regular expression that can't be made slow (sec-M15); one page holds `admin_member_chunksize`
+members, and a form changes only those that it showed. A search that makes no sense is shown again with a word about it.
+Fails by: nothing but bugs.
 """
 
 from typing import Any
@@ -9,50 +10,60 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from bridge.model.address import fold
 from bridge.store.tables import note
 from listmgr import enrolment, roster
-from listmgr.enrolment import How, Outcome
+from listmgr.enrolment import How
 from listmgr.links import user_at
 from listmgr.notices import LANGUAGES
 from listmgr.options import MEMBER_FLAGS
+from listmgr.pattern import LONGEST, BadPattern
 from listmgr.roster import Member
 from listmgr.web.admin import tabs
-from listmgr.web.site import Visit
+from listmgr.web.site import Visit, said
 
 FLAGS = ("moderated", *MEMBER_FLAGS)
-MOST_LINES = 20_000  # addresses in one form
 REASONS = {"byuser": "U", "byadmin": "A", "bybounce": "B"}
+UNKNOWN = "?"
 
 
 def members(visit: Visit) -> Response:
     """`/mailman/admin/LIST/members`."""
     if visit.posted:
         return _set_everybody(visit) if "everybody" in visit.form else _change(visit)
-    query = visit.request.query_params
-    search, number, error = query.get("find", "")[:100], _number(query.get("chunk", "0")), ""
+    search, number, error = _search(visit), _number(visit), ""
     with visit.site.office.core.read() as connection:
         try:
             found, total = roster.chunk(connection, visit.which, number, search=search)
-        except ValueError:
-            found, total, error = [], 0, visit.words.search_stars
+        except BadPattern as wrong:
+            found, total, error = [], 0, f"{visit.words.find}: {said(visit.language, wrong.words)}"
     size = max(1, visit.which.options.admin_member_chunksize)
     return visit.page(
-        "members", tabs=tabs(visit, "members"), wide=True, people=[_shown(one) for one in found], total=total,
-        find=search, number=number, last=max(0, (total - 1) // size), error=error, flags=FLAGS,
+        "members", 400 if error else 200, **tabs(visit, "members"), wide=True, people=[_shown(one) for one in found],
+        total=total, find=search, number=number, pages=_pages(number, (total - 1) // size), error=error, flags=FLAGS,
         tongues=LANGUAGES, first=number * size + 1,
     )  # fmt: skip
 
 
-def _number(text: str) -> int:
+def _search(visit: Visit) -> str:
+    return visit.request.query_params.get("find", "")[: LONGEST + 1].strip()
+
+
+def _number(visit: Visit) -> int:
+    text = visit.request.query_params.get("chunk", "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+
+
+def _pages(here: int, last: int) -> list[int]:
+    """Numbers of the pages to link: the first, the last, and those around this one."""
+    near = {0, last, *range(here - 3, here + 4)}
+    return sorted(one for one in near if 0 <= one <= last) if last > 0 else []
 
 
 def _shown(one: Member) -> dict[str, Any]:
     return {
         "id": one.id, "address": one.address, "name": one.name, "url": user_at(one.address), "language": one.language,
         "flags": {flag: getattr(one, flag) for flag in FLAGS}, "nomail": one.delivery != "enabled",
-        "why": REASONS.get(one.delivery, ""),
+        "why": "" if one.delivery == "enabled" else REASONS.get(one.delivery, UNKNOWN),
     }  # fmt: skip
 
 
@@ -77,7 +88,12 @@ def _change(visit: Visit) -> Response:
     how = How(visit.session.actor(which), which.options.send_goodbye_msg, which.options.admin_notify_mchanges)
     for _ in enrolment.remove(office, which, gone, how):
         pass
-    return visit.done("saved")
+    return _back(visit)
+
+
+def _back(visit: Visit) -> Response:
+    """To the same part of the same search."""
+    return visit.done("saved", find=_search(visit), chunk=str(_number(visit) or ""))
 
 
 def _wanted(one: Member, visit: Visit) -> dict[str, Any]:
@@ -102,51 +118,4 @@ def _set_everybody(visit: Visit) -> Response:
         note(connection, office.clock.now(), actor, "list.members.moderate", which.posting, "on" if on else "off")
 
     office.core.write_now(unit)
-    return visit.done("saved")
-
-
-def add(visit: Visit) -> Response:
-    """`/mailman/admin/LIST/members/add`: mass subscription and invitation."""
-    which, form = visit.which, visit.form if visit.posted else {}
-    results: list[tuple[str, str]] = []
-    if visit.posted:
-        people = [enrolment.person(line) for line in _lines(form)]
-        how = How(
-            visit.session.actor(which), welcome=form.get("welcome") == "yes", notify=form.get("notify") == "yes",
-            text=form.get("text", "")[:4000],
-        )  # fmt: skip
-        work = enrolment.invite if form.get("how") == "invite" else enrolment.add
-        results = _told(visit, work(visit.site.office, which, people, how))
-    return visit.page(
-        "add", tabs=tabs(visit, "members/add"), wide=True, results=results, empty=visit.posted and not results,
-        welcome=which.options.send_welcome_msg, notify=which.options.admin_notify_mchanges,
-    )  # fmt: skip
-
-
-def remove(visit: Visit) -> Response:
-    """`/mailman/admin/LIST/members/remove`."""
-    which, form = visit.which, visit.form if visit.posted else {}
-    results: list[tuple[str, str]] = []
-    if visit.posted:
-        how = How(
-            visit.session.actor(which), welcome=form.get("welcome") == "yes", notify=form.get("notify") == "yes"
-        )
-        people = list(dict.fromkeys(enrolment.person(line)[0] for line in _lines(form)))
-        results = _told(visit, enrolment.remove(visit.site.office, which, people, how))
-    return visit.page(
-        "remove", tabs=tabs(visit, "members/remove"), wide=True, results=results, empty=visit.posted and not results,
-        welcome=which.options.send_goodbye_msg, notify=which.options.admin_notify_mchanges,
-    )  # fmt: skip
-
-
-def _lines(form: Any) -> list[str]:
-    found = (line.strip() for line in form.get("people", "").splitlines()[:MOST_LINES])
-    return list({fold(line): line for line in found if line and not line.startswith("#")}.values())
-
-
-def _told(visit: Visit, done: Any) -> list[tuple[str, str]]:
-    return [(address, outcome_words(visit, outcome)) for address, outcome in done]
-
-
-def outcome_words(visit: Visit, outcome: Outcome) -> str:
-    return str(getattr(visit.words, f"outcome_{outcome.value}"))
+    return _back(visit)

@@ -6,16 +6,18 @@ is escaped (sec-L11, sec-L13); a private archive and one that isn't there answer
 Not here: security headers, host names and size of requests (`bridge.web.pages`). Fails by: nothing but bugs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from listmgr import holding, pending, registry, roster
-from listmgr.addresses import Verb
+from listmgr.addresses import Verb, valid
 from listmgr.archive import serve
 from listmgr.holding import Held
 from listmgr.moderation import Decision, decide
+from listmgr.notices import LANGUAGES
 from listmgr.office import Office
 from listmgr.pending import Action, Pending
 from listmgr.registry import MailingList
@@ -39,16 +41,34 @@ def overview(site: Site, request: Request) -> Response:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with a form of the list's page: which form, which field, and words."""
+
+    form: str = ""
+    field: str = ""
+    text: str = ""
+
+
 def listinfo(site: Site, request: Request) -> Response:
     """W01: one list, with the forms to join and to leave."""
     which = site.find(request)
-    if which is None:
-        return site.missing(request)
+    return site.missing(request) if which is None else _listinfo(site, request, which, {}, Mistake())
+
+
+def _listinfo(
+    site: Site, request: Request, which: MailingList, typed: Mapping[str, str], errors: Mistake
+) -> Response:
+    """The page; with a mistake it has what was typed."""
     language, options, links = language_of(request, which.options.preferred_language), which.options, site.office.links
     return site.page(
         "listinfo",
         request,
         language,
+        400 if errors.text else 200,
+        typed={"email": typed.get("email", "")[:320], "fullname": typed.get("fullname", "")[:200]},
+        errors=errors,
+        tongues=LANGUAGES,
         title=which.title,
         name=which.name,
         description=options.description,
@@ -60,20 +80,20 @@ def listinfo(site: Site, request: Request) -> Response:
         private=options.archive_private,
         archive=links.archive(which),
         roster=options.private_roster,
-        token=site.forms.issue(f"list:{which.name}", client(request)),
-        languages=True,
+        token=typed.get("token") or site.forms.issue(f"list:{which.name}", client(request)),
+        languages=not errors.text,
     )
 
 
 def subscribe(site: Site, request: Request) -> Response:
-    return _wish(site, request, ask_to_join)
+    return _wish(site, request, ask_to_join, "join")
 
 
 def unsubscribe(site: Site, request: Request) -> Response:
-    return _wish(site, request, ask_to_leave)
+    return _wish(site, request, ask_to_leave, "leave")
 
 
-def _wish(site: Site, request: Request, ask: Callable[[Office, MailingList, Wish], Result]) -> Response:
+def _wish(site: Site, request: Request, ask: Callable[[Office, MailingList, Wish], Result], sent: str) -> Response:
     """Ask by mail; the answer never says whether the address is known (sec-L01)."""
     which = site.find(request)
     if which is None:
@@ -82,11 +102,17 @@ def _wish(site: Site, request: Request, ask: Callable[[Office, MailingList, Wish
     words = WORDS[language]
     if not site.forms.accepts(form.get("token", ""), f"list:{which.name}", ip):
         return site.answer(request, language, words.again, which.title, 403)
+    name, email = form.get("fullname", "").strip(), form.get("email", "").strip()
+    if not valid(email):
+        mistake = Mistake(sent, "email", f"{words.address}: {words.bad_address}")
+        return _listinfo(site, request, which, form, mistake)
+    if not name.isprintable() or len(name) > 100:
+        return _listinfo(site, request, which, form, Mistake(sent, "fullname", words.bad_name))
     if not site.rate.allows(ip):
         return site.answer(request, language, words.toomany, which.title, 429)
-    name = "".join(char for char in form.get("fullname", "") if char.isprintable())[:100].strip()
+    tongue = form.get("tongue", "") if form.get("tongue") in LANGUAGES else language
     origin = f"web:{form['token'][:64]}"
-    ask(site.office, which, Wish(form.get("email", "").strip(), origin, name=name, language=language))
+    ask(site.office, which, Wish(email, origin, name=name, language=tongue))
     return site.answer(request, language, words.sent, which.title)
 
 
@@ -150,6 +176,11 @@ def do_confirm(site: Site, request: Request) -> Response:
 def style(site: Site, request: Request) -> Response:
     css = site.environment.get_template("style.css").render()
     return Response(css, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
+
+
+def icon(site: Site, request: Request) -> Response:
+    svg = site.environment.get_template("icon.svg").render()
+    return Response(svg, media_type="image/svg+xml", headers={"Cache-Control": "public, max-age=86400"})
 
 
 def to_archive(site: Site, request: Request) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 import jinja2
 from starlette.concurrency import run_in_threadpool
@@ -29,7 +29,7 @@ FEW, MANY = 20, 4000  # its fields
 PRIVATE = {"Cache-Control": "private, no-store"}
 NAME = "estafeta"  # of the cookie
 CHOICE = "estafeta-language"
-DONE = ("saved", "removed", "loggedout", "changed", "left")  # what a page may be told by ?done=
+DONE = ("saved", "removed", "loggedout", "changed", "left", "moved", "asked")  # what a page may be told by ?done=
 
 
 class Throttled(Exception):
@@ -51,6 +51,14 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A page that is linked from every other one: path without a slash before it, name in English and Spanish."""
+
+    path: str
+    label: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """What the pages are made of. `archives` is the folder that holds private/ and public/."""
 
@@ -60,6 +68,7 @@ class Site:
     rate: Rate
     environment: jinja2.Environment
     keys: Keys = field(default_factory=Keys)
+    places: tuple[Place, ...] = ()
 
     @property
     def secure(self) -> bool:
@@ -75,8 +84,9 @@ class Site:
         session: Session | None = getattr(request.state, "session", None)
         plain = {
             "language": language, "w": WORDS[language], "root": root_of(request), "languages": False, "back": True,
-            "wide": False, "csrf": session.token if session else "", "logged": bool(session and session.grants),
-            "done": _done(request, language), "tabs": [], "labels": LABELS[language],
+            "wide": False, "places": self._places(request, language), "tongues_here": _tongues(request),
+            "csrf": session.token if session else "", "logged": bool(session and session.grants),
+            "done": _done(request, language), "tabs": [], "parts": [], "labels": LABELS[language],
         }  # fmt: skip
         html = self.environment.get_template(f"{template}.html").render({**plain, **values})
         answer = HTMLResponse(html, status, headers=PRIVATE)
@@ -84,6 +94,11 @@ class Site:
         if chosen in LANGUAGES:
             answer.set_cookie(CHOICE, chosen, 31_536_000, secure=self.secure, httponly=True, samesite="lax")
         return answer
+
+    def _places(self, request: Request, language: str) -> list[dict[str, Any]]:
+        """Links of the bar at the top: pages that other rooms bring."""
+        here = str(request.scope["path"]).strip("/")
+        return [{"href": one.path, "label": said(language, one.label), "here": here == one.path} for one in self.places]
 
     def answer(self, request: Request, language: str, text: str, title: str = "", status: int = 200) -> HTMLResponse:
         return self.page("answer", request, language, status, title=title or WORDS[language].lists, text=text)
@@ -145,10 +160,11 @@ class Visit:
         shown = {"title": self.which.title, "name": self.which.name, "languages": not self.posted, **values}
         return self.site.page(template, self.request, self.language, status, **shown)
 
-    def done(self, what: str) -> Response:
+    def done(self, what: str, **query: str) -> Response:
         """Back to the page with a word about what was done: loading it again does nothing again."""
         last = quote(str(self.request.scope["path"]).rpartition("/")[2], safe="")
-        return RedirectResponse(f"./{last}?done={what}", 303)
+        words = urlencode({"done": what, **{name: value for name, value in query.items() if value}})
+        return RedirectResponse(f"./{last}?{words}", 303)
 
 
 Work = Callable[[Site, Request], Any]
@@ -199,6 +215,17 @@ def _same_origin(request: Request, base: str) -> bool:
         f"{scheme}://{rest.partition('/')[0]}",
         f"{request.url.scheme}://{request.headers.get('host', '')}",
     )
+
+
+def said(language: str, words: tuple[str, str]) -> str:
+    """English and Spanish in the language of the page."""
+    return words[1] if language == "es" else words[0]
+
+
+def _tongues(request: Request) -> list[tuple[str, str, str]]:
+    """(code, name, query) of this page in each language."""
+    query = {name: value for name, value in request.query_params.items() if name not in ("language", "done")}
+    return [(one, LABELS[one][one], urlencode({**query, "language": one})) for one in LANGUAGES]
 
 
 def client(request: Request) -> str:

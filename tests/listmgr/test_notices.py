@@ -34,6 +34,7 @@ VALUES = {
     "admin": "https://lists.example.org/admin",
     "options": "https://lists.example.org/o",
     "count": 2,
+    "old": "ann@example.org",
     "posts": [{"author": "eve@example.net", "subject": "s", "reason": "why"}],
     "lists": [{"title": "Test", "posting": "test@example.org", "listinfo": "l", "options": "o"}],
     "results": [
