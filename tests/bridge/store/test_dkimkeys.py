@@ -65,11 +65,14 @@ def test_none_is_written_over(folder):
 @pytest.mark.parametrize("point", ["dkim.write", "dkim.move"])
 def test_a_full_disk_leaves_the_state_of_before(folder, point):
     one = folder.add("example.org", "uno", generate("ed25519"))
-    pem = generate("ed25519")
-    work = {"dkim.write": lambda: folder.add("example.org", "dos", pem), "dkim.move": lambda: folder.move(one, "active")}
+    work = {
+        "dkim.write": lambda: folder.add("example.org", "dos", generate("ed25519")),
+        "dkim.move": lambda: folder.move(one, "active"),
+    }
     failpoints.arm(f"{point}=ENOSPC@1")
     try:
-        pytest.raises(DiskFull, work[point])
+        with pytest.raises(DiskFull):
+            work[point]()
     finally:
         failpoints.arm("")
     assert folder.all() == [one]
