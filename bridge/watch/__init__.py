@@ -1,1 +1,1 @@
-"""Floor 1: what is told about the work: log, metrics, health, trace."""
+"""Floor 1: what is told about the work: log, journal, lag of the loop."""

@@ -1,20 +1,24 @@
 """The log: one line per thing worth knowing, on standard error or in a file, secrets masked.
 
-Promises: every line carries role and pid; passwords that slip into a message's arguments by name are masked (sec-A18);
-control characters of strangers never reach the terminal or the file raw (sec-S19).
+Promises: every record begins with time, role and pid, its further lines (a traceback) are indented, so that no stranger
+can write a record; passwords that slip into a message's arguments by name are masked (sec-A18); control characters of
+strangers never reach the terminal or the file raw (sec-S19).
 """
 
 import logging
 import re
 import sys
 
-_SECRET = re.compile(r"(?i)\b(pass(?:word|wd)?|secret|token|authorization)(['\"]?\s*[=:]\s*['\"]?)[^\s'\",}]+")
+_SECRET = re.compile(
+    r"(?i)\b(pass(?:word|wd)?|secret|token|authorization)(['\"]?\s*[=:]\s*)"
+    r"(?:(?:basic|bearer)\s+)?(?:'[^']*'|\"[^\"]*\"|[^\s'\",}]+)"
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]")
 
 
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = super().format(record).replace("\n", "\n    ")
         text = _SECRET.sub(r"\1\2***", text)
         return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
