@@ -6,14 +6,16 @@ and the lists.
 Fails by: ConfigError with lines ready to print.
 """
 
+import asyncio
 import logging
 import os
+import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,13 @@ from bridge.deliver.pool import Pool
 from bridge.deliver.sender import SenderTransport
 from bridge.deliver.signing import Signer
 from bridge.deliver.smtp import SmtpTransport
+from bridge.helper.check import missing
 from bridge.intake.fetch.accounts import accounts_of
 from bridge.intake.fetch.poller import Poller
 from bridge.intake.listener import limits as door_limits
 from bridge.intake.policy import Tables as Policy
-from bridge.model.address import fold
+from bridge.model.account import Account
+from bridge.model.address import fold, fold_domain
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import ConfigError, Refused, StoreError
 from bridge.model.reply import Reply
@@ -44,12 +48,13 @@ from bridge.serve.auth import Authenticator, Busy, Verify
 from bridge.serve.guesses import Guesses
 from bridge.serve.pop3.apop import verifier
 from bridge.store import certificate, dropfolder, files, instance, ledger
-from bridge.store.accounts import Account, Accounts
+from bridge.store.accounts import Accounts
 from bridge.store.apop import ApopSecrets
 from bridge.store.dkimkeys import DkimKeys
 from bridge.store.driver import Driver
 from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
+from bridge.store.helper import Helper
 from bridge.store.kinds import driver_of
 from bridge.store.mailbox import Mailstore, Owner
 from bridge.store.maildb import mail
@@ -57,6 +62,7 @@ from bridge.store.migrate import Schema, migrate
 from bridge.store.notify import Hints
 from bridge.store.passwords import Hasher
 from bridge.store.spool import Spool
+from bridge.store.systemusers import SystemUsers
 from bridge.store.tables import core
 from bridge.store.trace import TraceLog
 from bridge.watch.trace import Journal
@@ -127,6 +133,43 @@ class House:
         return Accounts(self.core, self.settings.accounts, self.data, domains=domains, clock=self.clock)
 
     @cached_property
+    def system_users(self) -> SystemUsers | None:
+        """Users of the operating system, where they get mail."""
+        if not self.settings.accounts.system_users:
+            return None
+        return SystemUsers(self.settings.accounts, fold_domain(self.settings.mail.domains[0]))
+
+    @cached_property
+    def helper(self) -> Helper | None:
+        """Who does for system users what needs their rights."""
+        return Helper(self.settings.accounts.helper) if self.settings.accounts.system_users else None
+
+    def account(self, address: str) -> Account | None:
+        """Whose mailbox this is: a virtual user's, else one of the operating system's."""
+        found = self.accounts.by_address(address)
+        return self.system_users.by_address(address) if found is None and self.system_users is not None else found
+
+    def _verify(self, login: str, password: str, protocol: str, ip: str) -> Account | None:
+        if self.system_users is not None and self.helper is not None and self.accounts.by_login(login) is None:
+            found = self.system_users.by_login(login)
+            if found is not None:
+                return self.helper.check(found, password, protocol.lower(), ip)
+        return self.accounts.verify(login, password, protocol, ip)
+
+    async def elsewhere(self, account: Account, protocol: str, ip: str) -> socket.socket:
+        """Our end of a session that the helper begins as a system user."""
+        assert self.helper is not None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ask = partial(self.helper.session, account, protocol, ip, theirs.fileno())
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, ask)
+            except BaseException:
+                ours.close()
+                raise
+        return ours
+
+    @cached_property
     def current(self) -> tables.Current:
         """What addresses mean, always the newest."""
         return tables.Current(
@@ -134,6 +177,7 @@ class House:
             self.core,
             self.accounts,
             lists=_list_hosts,
+            system=self.system_users,
             report=lambda complaint: log.warning("%s", complaint),
         )
 
@@ -194,7 +238,7 @@ class House:
 
     @cached_property
     def authenticator(self) -> Authenticator[Account]:
-        return self._authenticator(self.accounts.verify)
+        return self._authenticator(self._verify)
 
     @cached_property
     def apop_secrets(self) -> ApopSecrets:
@@ -481,6 +525,7 @@ def check(settings: Settings) -> list[str]:
     problems += certificate.warnings(settings.tls)
     _, complaints = accounts_of(settings.fetch, lambda name: name)
     problems += complaints
+    problems += missing(settings)
     problems += [str(one) for one in tables.load_files(settings.mail, {}).complaints]
     house.close()
     return problems

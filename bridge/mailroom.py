@@ -7,6 +7,7 @@ pages, each on hints and, slower, without them.
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -51,8 +52,8 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     maildirs = Maildirs(house.accounts.root, settings.server.hostname)
     local = LocalTransport(maildirs, lambda account: _mailbox_of(house, account), lambda names: _tell(house, names))
     programs = ProgramTransport(
-        settings.delivery, delimiters=settings.mail.delimiters, account_of=house.accounts.by_address,
-        hint=lambda names: _tell(house, names), clock=house.clock,
+        settings.delivery, delimiters=settings.mail.delimiters, account_of=house.account,
+        hint=lambda names: _tell(house, names), helper=house.helper, clock=house.clock,
     )  # fmt: skip
     files = FileTransport(settings.mail.file_folders, settings.delivery, house.clock)
     lists = house.lists
@@ -130,9 +131,12 @@ async def send(house: House, sockets: Mapping[str, Sequence[socket.socket]], sto
 
 
 def _mailbox_of(house: House, account: str) -> str | Put | None:
-    found = house.accounts.by_address(account)
+    found = house.account(account)
     if found is None:
         return None
+    if found.system and house.helper is not None and -found.id != os.geteuid():
+        put = house.helper.deliver
+        return lambda spooled, copy, again: put(found.system, spooled, copy, again=again)
     if found.store == "maildir":
         return str(found.maildir)
     box = house.mailstore.open(found)

@@ -121,6 +121,7 @@ async def readers(house: House, sockets: Sockets, stop: Stop) -> None:
         journal=house.journal,
         hints=notify.Listener("mailbox", Path(house.settings.paths.run)),
         clock=house.clock,
+        elsewhere=house.elsewhere,
     )
     pop3 = pop3_session.Service(
         check=house.authenticator.check,
@@ -132,6 +133,7 @@ async def readers(house: House, sockets: Sockets, stop: Stop) -> None:
         apop=house.apop_authenticator.check,
         apop_offered=house.apop_secrets.any,
         clock=house.clock,
+        elsewhere=house.elsewhere,
     )
     deadlines = pop3_session.deadlines(house.settings.pop3)
     crowd = Crowd(pop3_session.limits(house.settings.pop3))

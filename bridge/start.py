@@ -17,6 +17,7 @@ from bridge import ports, roles
 from bridge.app import MAIL, House, claim, make_ready
 from bridge.config.load import load
 from bridge.config.schema import Settings
+from bridge.helper import beside
 from bridge.model.errors import ConfigError, StoreError
 from bridge.model.language import tr
 from bridge.rights import Rights, acting_as, rights_of
@@ -38,7 +39,8 @@ def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root
     os.umask(who.umask)
     claimed = claim(Path(settings.paths.data))
     try:
-        supervisor = Supervisor(settings, roles.ROLES, roles.ports, lambda: _again(path, settings), rights=who)
+        wanted = (*roles.ROLES, beside.role(path))
+        supervisor = Supervisor(settings, wanted, roles.ports, lambda: _again(path, settings), rights=who)
         if single:
             sockets = ports.bind(roles.ports(settings), share=False)
         else:
@@ -48,7 +50,10 @@ def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root
         _prepare(settings, who, trial)
         ready = (lambda: roles.tell(settings)) if trial else (lambda: None)
         if single:
-            return roles.run_single(settings, sockets, who, ready)
+            helper = beside.start(path) if beside.wanted(settings) else None    # as long as this is held
+            status = roles.run_single(settings, sockets, who, ready)
+            del helper
+            return status
         supervisor.ready = ready
         return supervisor.run()
     finally:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "config": ("service", "config", "print the example or the reference", "muestra el ejemplo o la referencia"),
     "dns": ("dns", "dns", "the DNS records to publish", "los registros DNS que hay que publicar"),
     "dkim": ("dkim", "dkim", "keys that sign outgoing mail", "claves que firman el correo saliente"),
+    "helper": ("service", "helper", "as root: serve system users", "como root: sirve a usuarios del sistema"),
     "user": ("users", "user", "add, passwd, apop, list, del, import", "add, passwd, apop, list, del, import"),
     "trace": ("trace", "trace", "the story of a message or an address", "la historia de un mensaje o una dirección"),
     "explain": ("trace", "explain", "what an address means and why", "qué significa una dirección y por qué"),

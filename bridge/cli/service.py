@@ -41,6 +41,24 @@ def run(arguments: list[str]) -> None:
     raise SystemExit(status)
 
 
+def helper(arguments: list[str]) -> None:
+    """The one process that stays root, for the users of the operating system."""
+    arg = parser(
+        "estafeta helper",
+        "As root: deliver to users of the operating system and let them log in.",
+        "Como root: entrega a los usuarios del sistema operativo y los deja entrar.",
+    )
+    arg.add_argument("--beside", action="store_true", help=tr("end with its input", "terminar con su entrada"))
+    given = arg.parse_args(arguments)
+    from bridge.helper import beside
+
+    try:
+        beside.serve(path_of(given.config).resolve(), with_input=given.beside)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+
+
 def _supervisor(settings: Settings) -> int:
     """The pid of the running supervisor, or the end of the command."""
     pid = _running(settings)

@@ -46,7 +46,7 @@ def explain(arguments: list[str]) -> None:
     arg.add_argument("address")
     given = arg.parse_args(arguments)
     from bridge import app
-    from bridge.deliver.program import command_of
+    from bridge.deliver.arguments import command_of
     from bridge.route import resolver
 
     with app.opened(settings_of(given.config).settings) as house:

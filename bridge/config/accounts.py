@@ -68,7 +68,20 @@ class Accounts:
         1000, "Lowest user number that counts as a person.", es="Menor número de usuario que cuenta como persona."
     )
     system_maildir: str = setting(
-        "{home}/Maildir", "Mailbox of a system user.", es="Buzón de un usuario del sistema."
+        "{home}/Maildir",
+        "Mailbox of a system user; where INBOX is an mbox, the place of its index and of the other folders.",
+        es="Buzón de un usuario del sistema; si la entrada es un mbox, el lugar de su índice y de las demás carpetas.",
+    )
+    system_store: Literal["maildir", "mbox"] = setting(
+        "maildir",
+        "How mail of system users is kept: maildir, or mbox (see mbox); stores may say otherwise for single addresses.",
+        es="Cómo se guarda el correo de los usuarios del sistema: maildir o mbox (véase mbox); stores puede decir otra "
+        "cosa para direcciones concretas.",
+    )
+    helper: str = setting(
+        "/run/estafeta-helper/socket",
+        "Socket of the helper that runs as root and does for system users what needs their rights.",
+        es="Socket del ayudante que corre como root y hace por los usuarios del sistema lo que exige sus permisos.",
     )
 
     @property
@@ -93,6 +106,15 @@ class Accounts:
                     f"{kind!r} for {who} is not one of {', '.join(get_args(Kind))}",
                     f"{kind!r} para {who} no es uno de {', '.join(get_args(Kind))}",
                 )
+        if not self.helper.startswith("/") or len(self.helper) > 100:
+            yield Problem("helper", "must be a full path of at most 100 characters",
+                          "debe ser una ruta completa de 100 caracteres como mucho")
+        if self.system_users and self.system_first < 1:
+            yield Problem("system_first", "root is no mailbox user: must be at least 1",
+                          "root no es un usuario de buzón: debe ser al menos 1")
+        elif self.system_users and self.system_first < 100:
+            yield Problem("system_first", "accounts of services get mailboxes, too; usual is 1000",
+                          "también las cuentas de servicios tendrían buzón; lo habitual es 1000", fatal=False)
         if "{user}" not in self.home:
             yield Problem("home", "must contain {user}", "debe contener {user}")
         if self.hash_memory < 19_456 or self.hash_rounds < 1:

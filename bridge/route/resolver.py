@@ -21,11 +21,11 @@ from enum import Enum
 from typing import NamedTuple
 
 from bridge.config.mail import Mail
+from bridge.model.account import Account
 from bridge.model.address import fold, fold_domain, split
 from bridge.model.reply import Reply
 from bridge.route.aliases import Alias, Form, Target
 from bridge.route.tables import Domain, Tables
-from bridge.store.accounts import Account
 
 RECIPIENTS = 10_000
 DEPTH = 10

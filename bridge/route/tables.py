@@ -18,10 +18,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bridge.config.mail import Mail
+from bridge.model.account import Account
 from bridge.model.address import fold_domain
 from bridge.route.aliases import Alias, Complaint, Form, Target, parse, parse_include
 from bridge.store import aliasfiles
-from bridge.store.accounts import Account, Accounts, Snapshot
+from bridge.store.accounts import Accounts, Snapshot
 from bridge.store.aliasfiles import AliasFile, Stamp, Unsafe
 from bridge.store.engine import Database
 from bridge.store.systemusers import SystemUsers

@@ -33,6 +33,7 @@ _THREADS = 2
 _QUEUE = 32
 _CACHE = 10_000
 _WRONG_FOR = 600       # seconds that a wrong password is known to be wrong
+_TICKET_FOR = 240      # seconds that a password of the system's is known to be right; see bridge.helper.proof
 _LONGEST = 512         # characters of a login or password that are looked at
 
 
@@ -185,6 +186,8 @@ class Authenticator(Generic[A]):
 
     def _keep(self, digest: bytes, account: A | None, generation: int) -> None:
         seconds = self._settings.remember if account is not None else min(self._settings.remember, _WRONG_FOR)
+        if getattr(account, "ticket", ""):      # which must not be remembered for longer than it counts
+            seconds = min(seconds, _TICKET_FOR)
         self._cache[digest[:12]] = _Proof(digest, account, generation, self._clock.monotonic() + seconds)
         while len(self._cache) > _CACHE:
             self._cache.popitem(last=False)

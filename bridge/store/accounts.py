@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from bridge.config.accounts import Accounts as Settings
+from bridge.model.account import Account
 from bridge.model.address import BadAddress, fold, mailbox, split
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.language import tr
@@ -45,24 +46,6 @@ class AccountError(Exception):
     that it is about."""
 
     number = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One mailbox and its owner. `address`: the main one, folded; `addresses`: all that lead here."""
-
-    id: int
-    address: str
-    login: str
-    home: Path
-    maildir: Path
-    enabled: bool = True
-    quota: int = 0
-    language: str = ""
-    name: str = ""
-    addresses: tuple[str, ...] = ()
-    store: str = "maildir"      # how mail is kept: `config.accounts.Kind`
-    mbox: Path = Path()         # of the kind mbox
 
 
 @dataclass(frozen=True, slots=True)

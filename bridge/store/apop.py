@@ -14,9 +14,10 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Float, ForeignKey, String, Table
 
+from bridge.model.account import Account
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.language import tr
-from bridge.store.accounts import Account, Accounts
+from bridge.store.accounts import Accounts
 from bridge.store.engine import Database
 from bridge.store.tables import bump, core, note
 

@@ -404,7 +404,7 @@ def _batches(letters: Iterable[Letter], most: int) -> Iterator[list[Letter]]:
 
 def converted(spooled: Spooled) -> Iterator[bytes]:
     """The message with LF line ends and without a Return-Path of others, chunk by chunk."""
-    descriptor = files.open_read(spooled.path)
+    descriptor = files.open_read(spooled.path) if spooled.descriptor < 0 else os.dup(spooled.descriptor)
     try:
         offset, left, held = spooled.start, spooled.size, b""
         first = True

@@ -60,13 +60,14 @@ class Busy(Exception):
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How to append. `patience`: seconds to wait for locks; `stale`: age at which a dot-lock belongs to nobody;
-    `owners`: user numbers that the file may belong to."""
+    `owners`: user numbers that the file may belong to; `group`: whom a new one belongs to, -1: as the folder says."""
 
     quoting: Quoting = "mboxrd"
     patience: float = 30.0
     stale: float = 300.0
     mode: int = 0o600
     owners: Collection[int] = ()
+    group: int = -1
 
 
 def append(path: Path, below: Path, spooled: Spooled, copy: Copy, now: float, rules: Rules) -> None:
@@ -158,6 +159,9 @@ def _open(folder: int, name: str, rules: Rules) -> tuple[int, bool]:
                 os.close(files.create(name, _CREATE, folder=folder, mode=rules.mode))
                 made = True
     try:
+        if made and rules.group >= 0:       # nobody else gets rights before it belongs to that group
+            os.fchown(descriptor, -1, rules.group)
+            os.fchmod(descriptor, rules.mode)
         _require_safe(os.fstat(descriptor), name, rules)
     except BaseException:
         os.close(descriptor)

@@ -52,12 +52,14 @@ class Damaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """An accepted message: `size` bytes of CRLF message from offset `start` of the file `path`."""
+    """An accepted message: `size` bytes of CRLF message from offset `start` of the file `path`. `descriptor`: the file,
+    opened by somebody else, for a process that may not open the path itself; -1: there is none."""
 
     envelope: Envelope
     path: Path
     start: int
     size: int
+    descriptor: int = -1
 
 
 class Draft:

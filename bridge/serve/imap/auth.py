@@ -12,6 +12,7 @@ from typing import cast
 from bridge.model.errors import PeerError
 from bridge.serve.imap.client import Client, Result, completed
 from bridge.serve.imap.trouble import Answer, Refusal
+from bridge.serve.relay import open_relay
 from bridge.wire.imap import encode
 from bridge.wire.imap.args.auth import Authenticate, Enable, Id, Login
 from bridge.wire.imap.flow import Command
@@ -87,9 +88,11 @@ async def _log_in(client: Client, user: str, password: str) -> Answer:
         raise Refusal(_WRONG, "AUTHENTICATIONFAILED")
     if not link.admit(account.address):
         raise Refusal("Too many connections of this user from here", "LIMIT")
-    client.store = service.open(account)
-    client.account, client.user = account, account.address
-    client.flow.authenticated()
+    if service.elsewhere is not None and account.ticket:
+        client.relay = await open_relay(link, await service.elsewhere(account, "imap", link.peer))
+        client.account, client.user = account, account.address
+    else:
+        client.log_in(account)
     service.journal.record("login", login=client.user, ip=link.peer, protocol="imap", tls=link.secure)
     return Answer(b"Logged in", b"CAPABILITY " + service.capabilities(State.AUTHENTICATED, link))
 

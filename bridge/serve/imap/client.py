@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from bridge.serve.imap.shared import Shared
 from bridge.serve.imap.trouble import Answer, Refusal
 from bridge.serve.listener import Link
+from bridge.serve.relay import Relay
 from bridge.store.mail import SYSTEM_FLAGS, Changes, Folder, Selected
 from bridge.store.mailbox import AccountStore
 from bridge.wire.imap import encode
@@ -139,13 +140,14 @@ def _runs(places: Iterable[int]) -> Slices:
 class Client:
     """One connection as the commands see it."""
 
-    __slots__ = ("account", "box", "coming", "enabled", "exchange", "failures", "flow", "ident", "link", "saved",
-                 "service", "store", "user")
+    __slots__ = ("account", "box", "coming", "enabled", "exchange", "failures", "flow", "ident", "link", "relay",
+                 "saved", "service", "store", "user")
 
     def __init__(self, link: Link, service: Shared, flow: Flow) -> None:
         self.link, self.service, self.flow = link, service, flow
         self.account: Any = None
         self.store: AccountStore | None = None
+        self.relay: Relay | None = None         # the session goes on in another process
         self.user = ""
         self.ident = ""
         self.box: Box | None = None
@@ -191,6 +193,12 @@ class Client:
     def dialect(self, uid: bool) -> Dialect:
         """How this client wants to be told; `uid`: it asked by UID."""
         return _DIALECTS["QRESYNC" in self.enabled, "CONDSTORE" in self.enabled, uid, not self.rev2]
+
+    def log_in(self, account: Any) -> None:
+        """This is who it is; the mailboxes are ours to open."""
+        self.store = self.service.open(account)
+        self.account, self.user = account, account.address
+        self.flow.authenticated()
 
     def unselect(self) -> None:
         """No mailbox is open any more."""

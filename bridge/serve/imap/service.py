@@ -13,6 +13,7 @@ from bridge.serve.imap.news import News
 from bridge.serve.imap.session import ImapSession
 from bridge.serve.imap.shared import Check, Shared
 from bridge.serve.listener import Crowd, Deadlines, Limits, Link, Listener
+from bridge.serve.relay import Elsewhere
 from bridge.store import notify
 from bridge.store.mailbox import AccountStore
 from bridge.watch.trace import Journal
@@ -22,18 +23,19 @@ CROWDED = b"* BYE Too many connections, try again later\r\n"
 
 class Service:
     """`check` is `Authenticator.check`, `open` gives the mailboxes of an account, `hints` hears of changes, `threads`
-    does what takes long."""
+    does what takes long, `elsewhere` sees to the sessions of accounts that we may not open ourselves."""
 
     def __init__(
         self, *, check: Check, open: Callable[[Any], AccountStore], threads: ThreadPoolExecutor,
         settings: Imap | None = None, message_size: int = 50_000_000, hostname: str = "localhost",
         journal: Journal | None = None, hints: notify.Listener | None = None, clock: Clock = SYSTEM,
+        elsewhere: Elsewhere | None = None,
     ) -> None:  # fmt: skip
         self.settings = settings or Imap()
         news = News(hints or notify.Listener("mailbox", None), threads, self.settings.poll_seconds)
         self.shared = Shared(
             check=check, open=open, threads=threads, news=news, settings=self.settings, message_size=message_size,
-            hostname=hostname, journal=journal or Journal.silent(), clock=clock,
+            hostname=hostname, journal=journal or Journal.silent(), clock=clock, elsewhere=elsewhere,
         )  # fmt: skip
         self.sessions: set[ImapSession] = set()
         self._crowd = Crowd(Limits(
@@ -49,9 +51,9 @@ class Service:
             deadlines=Deadlines(login=settings.login_seconds, idle=settings.idle_seconds),
         )  # fmt: skip
 
-    def session(self, link: Link) -> ImapSession:
-        """For `Listener`."""
-        return ImapSession(link, self.shared, self.sessions)
+    def session(self, link: Link, known: Any = None) -> ImapSession:
+        """For `Listener`; `known`: the account of somebody who logged in elsewhere."""
+        return ImapSession(link, self.shared, self.sessions, known)
 
     async def close(self) -> None:
         """After the listeners have stopped."""

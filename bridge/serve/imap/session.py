@@ -49,10 +49,12 @@ _GONE = b"* BYE The open mailbox was removed or renamed\r\n"
 class ImapSession:
     """See `serve.listener.Session` and `news.Idler`."""
 
-    __slots__ = ("_all", "_flow", "_link", "_pending", "_service", "_spoken", "client")
+    __slots__ = ("_all", "_flow", "_known", "_link", "_pending", "_service", "_spoken", "client")
 
-    def __init__(self, link: Link, service: Shared, sessions: "set[ImapSession]") -> None:
-        self._link, self._service, self._all = link, service, sessions
+    def __init__(
+        self, link: Link, service: Shared, sessions: "set[ImapSession]", known: Any = None
+    ) -> None:
+        self._link, self._service, self._all, self._known = link, service, sessions, known
         self._begin()
 
     def _begin(self) -> None:
@@ -65,12 +67,19 @@ class ImapSession:
 
     def opened(self) -> None:
         self._all.add(self)
+        if self._known is not None:     # who logged in elsewhere has been greeted and answered
+            self._link.admit(self._known.address)
+            self.client.log_in(self._known)
+            return
         names = self._service.capabilities(State.NOT_AUTHENTICATED, self._link)
         self._flow.greet(names, self._service.hostname.encode("ascii", "replace") + b" Estafeta is ready")
         self._flush()
 
     def received(self, data: bytes) -> None:
-        flow, link = self._flow, self._link
+        flow, link, relay = self._flow, self._link, self.client.relay
+        if relay is not None and (relay.begun or not link.busy):
+            relay.pass_on(flow.take_input() + data if not relay.begun else data)
+            return
         if data:
             flow.feed(data)
         turn = 0
@@ -95,6 +104,8 @@ class ImapSession:
         self._all.discard(self)
         self._leave_idle()
         self._flow.abandon()
+        if self.client.relay is not None:
+            self.client.relay.close()
 
     # --- news.Idler ---
 

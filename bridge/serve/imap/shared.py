@@ -14,6 +14,7 @@ from bridge.model.clock import SYSTEM, Clock
 from bridge.model.network import Networks
 from bridge.serve.imap.news import News
 from bridge.serve.listener import Link
+from bridge.serve.relay import Elsewhere
 from bridge.store.mailbox import AccountStore
 from bridge.watch.trace import Journal
 from bridge.wire.imap.states import State, capabilities
@@ -31,7 +32,8 @@ OFFERED = frozenset((
 
 @dataclass(slots=True, kw_only=True)
 class Shared:
-    """`check` is `Authenticator.check`, `open` gives the mailboxes of an account; `threads` does what takes long."""
+    """`check` is `Authenticator.check`, `open` gives the mailboxes of an account; `threads` does what takes long;
+    `elsewhere`: sessions of accounts that we may not open ourselves."""
 
     check: Check
     open: Callable[[Any], AccountStore]
@@ -42,6 +44,7 @@ class Shared:
     hostname: str = "localhost"
     journal: Journal = field(default_factory=Journal.silent)
     clock: Clock = SYSTEM
+    elsewhere: Elsewhere | None = None
     _offered: frozenset[str] = field(init=False, default=OFFERED)
     _near: Networks = field(init=False)
     _lines: dict[tuple[State, bool, bool, bool], bytes] = field(init=False, default_factory=dict)

@@ -21,6 +21,7 @@ from bridge.model.network import Networks
 from bridge.serve.auth import Busy
 from bridge.serve.listener import Deadlines, End, Limits, Link
 from bridge.serve.pop3.apop import challenge
+from bridge.serve.relay import Elsewhere, Relay, open_relay
 from bridge.store.mail import Drop as Stored
 from bridge.store.mail import Folder, MailError, Ranges
 from bridge.watch.trace import Journal
@@ -71,6 +72,7 @@ class Service:
     apop: Check | None = None
     apop_offered: Callable[[], bool] = lambda: True
     clock: Clock = SYSTEM
+    elsewhere: Elsewhere | None = None      # sessions of accounts that we may not open ourselves
     updates: set[asyncio.Task[None]] = field(default_factory=set)
     ahead: set["Pop3Session"] = field(default_factory=set)
     _near: Networks = field(init=False)
@@ -107,11 +109,13 @@ _FAREWELL = {
 class Pop3Session:
     """See `serve.listener.Session`."""
 
-    __slots__ = ("_ahead", "_challenge", "_folder", "_last", "_link", "_mailbox", "_reader", "_release", "_service",
-                 "_size", "_stored", "_user", "machine")
+    __slots__ = ("_ahead", "_challenge", "_folder", "_known", "_last", "_link", "_mailbox", "_reader", "_relay",
+                 "_release", "_service", "_size", "_stored", "_user", "machine")
 
-    def __init__(self, link: Link, service: Service) -> None:
-        self._link, self._service = link, service
+    def __init__(self, link: Link, service: Service, known: Any = None) -> None:
+        """`known`: the account of somebody who logged in elsewhere."""
+        self._link, self._service, self._known = link, service, known
+        self._relay: Relay | None = None    # the session goes on in another process
         self._challenge = ""
         if service.apop is not None and service.apop_offered():
             self._challenge = challenge(service.hostname, service.clock.now())
@@ -129,10 +133,17 @@ class Pop3Session:
     # --- serve.listener.Session ---
 
     def opened(self) -> None:
+        if self._known is not None:
+            self._link.run(self._enter(self._known))
+            return
         self.machine.greet()
         self._flush()
 
     def received(self, data: bytes) -> None:
+        relay = self._relay
+        if relay is not None and (relay.begun or not self._link.busy):
+            relay.pass_on(self.machine.take_input() + data if not relay.begun else data)
+            return
         if data:
             self.machine.feed(data)
         machine, link = self.machine, self._link
@@ -160,6 +171,8 @@ class Pop3Session:
         release, self._release = self._release, None
         if release is not None:
             release()
+        if self._relay is not None:
+            self._relay.close()
 
     # --- events ---
 
@@ -286,12 +299,34 @@ class Pop3Session:
             if account is None:
                 machine.refuse()
                 return
-            await self._open(account)
         except Busy as error:
             machine.refuse(f"[SYS/TEMP] {error}, try again later", final=True)
+        except StoreError as error:
+            _log.warning("login of %s: %s", event.user, error)
+            machine.refuse("[SYS/TEMP] passwords can't be checked just now", final=True)
+        else:
+            await self._enter(account)
+
+    async def _enter(self, account: Any) -> None:
+        """The password was right."""
+        try:
+            if self._service.elsewhere is not None and account.ticket:
+                await self._hand_over(account)
+            else:
+                await self._open(account)
         except (StoreError, MailError, OSError) as error:
-            _log.warning("maildrop of %s: %s", event.user, error)
-            machine.refuse("[SYS/TEMP] mailbox can't be opened just now", final=True)
+            _log.warning("maildrop of %s: %s", account.address, error)
+            self.machine.refuse("[SYS/TEMP] mailbox can't be opened just now", final=True)
+
+    async def _hand_over(self, account: Any) -> None:
+        """The other process opens the maildrop and answers."""
+        service, link = self._service, self._link
+        assert service.elsewhere is not None
+        if not link.admit(account.address):
+            self.machine.refuse("[IN-USE] too many connections", final=True)
+            return
+        self._relay = await open_relay(link, await service.elsewhere(account, "pop3", link.peer))
+        service.journal.record("login", login=account.address, ip=link.peer, protocol="pop3", tls=link.secure)
 
     async def _open(self, account: Any) -> None:
         service, link, machine = self._service, self._link, self.machine

@@ -118,6 +118,11 @@ class Machine:
         self._buffer, self._position = b"", 0
         return None
 
+    def take_input(self) -> bytes:
+        """What came behind the last command, for whoever goes on with the session."""
+        rest, self._buffer, self._position = self._buffer[self._position :], b"", 0
+        return rest
+
     # --- answers from the outside ---
 
     def open(self, drop: Drop) -> None:

@@ -222,9 +222,15 @@ def test_system_users(tmp_path):
     people = [entry("Carmen", 1000, "/home/carmen"), entry("daemon", 1, "/"), entry("nobody", 65534, "/nonexistent"),
               entry("rooted", 1001, "/")]
     now = [0.0]
-    users = SystemUsers(1000, "{home}/Maildir", "example.org", entries=lambda: people, monotonic=lambda: now[0])
+    people += [entry("toor", 0, "/home/toor"), pwd.struct_passwd(("wheel", "x", 1003, 0, "", "/home/wheel", "/bin/sh"))]
+    settings = AccountSettings(system_store="mbox", stores={"LUIS@example.org": "maildir", "example.org": "database"})
+    users = SystemUsers(settings, "example.org", entries=lambda: people, monotonic=lambda: now[0])
     found = users.users()
     assert list(found) == ["carmen"]
+    assert (found["carmen"].store, str(found["carmen"].mbox)) == ("mbox", "/var/mail/Carmen")
+    assert found["carmen"].system == "Carmen", "as the system calls them"
+    assert users.by_login("CARMEN") == users.by_login("carmen@example.org") == users.by_address("carmen@example.org")
+    assert users.by_address("carmen@club.example") is users.by_login("daemon") is None
     assert str(found["carmen"].maildir) == "/home/carmen/Maildir"
     assert (found["carmen"].id, found["carmen"].name) == (-1000, "Carmen")
     now[0] = 61
@@ -233,6 +239,7 @@ def test_system_users(tmp_path):
     assert users.users() is found
     now[0] = 122
     assert set(users.users()) == {"carmen", "luis"}
+    assert users.users()["luis"].store == "maildir"
     house = House(tmp_path)
     house.current = Current(house.mail, house.database, house.accounts, system=users)
     assert house.end("luis+x") == "luis@example.org"
