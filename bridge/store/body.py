@@ -7,7 +7,9 @@ Fails by: `MessageGone`, StoreError.
 """
 import mmap
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 
 from bridge.store import files, maildir
@@ -110,6 +112,26 @@ def _measure(descriptor: int) -> int:
 def wire_size(data: bytes) -> int:
     """The wire size of a whole message in memory."""
     return len(data) + data.count(b"\n") - (data.count(b"\r\n") if b"\r" in data else 0)
+
+
+def nameless(pieces: Iterable[bytes], size: int, folder: Path) -> int:
+    """A file without a name that holds these bytes, about `size` of them: in memory, or in `folder` where they are
+    many. What the pieces raise, this raises, too."""
+    if size <= SMALL:
+        made = os.memfd_create("message", os.MFD_CLOEXEC)
+    else:
+        made, path = tempfile.mkstemp(dir=folder)
+        os.unlink(path)
+    try:
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(made, rest) :]
+        os.lseek(made, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(made)
+        raise
+    return made
 
 
 def open_file(dirs: Place, name: str, info: str | None) -> int:

@@ -7,7 +7,6 @@ that is how readers see that there is something new.
 Fails by: StoreError, DiskFull; then nothing has changed. Bound parameters everywhere (sec-A07).
 """
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from sqlalchemy import BigInteger, Column, Connection, Index, Integer, LargeBina
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.store import maildir
-from bridge.store.body import SMALL
+from bridge.store.body import nameless
 from bridge.store.delivery import Copy, converted, mark_of, top
 from bridge.store.driver import Found, Item, Place, Placed
 from bridge.store.engine import Database
@@ -179,19 +178,7 @@ class RowShelf:
     def open(self, name: str, info: str | None) -> int:
         with self._rows.database.read() as connection:
             number, size = self._find(connection, name)
-            if size <= SMALL:
-                made = os.memfd_create("message", os.MFD_CLOEXEC)
-            else:
-                made, path = tempfile.mkstemp(dir=self._home.path / "tmp")
-                os.unlink(path)
-            try:
-                for data in _parts(connection, number):
-                    os.write(made, data)
-                os.lseek(made, 0, os.SEEK_SET)
-            except BaseException:
-                os.close(made)
-                raise
-        return made
+            return nameless(_parts(connection, number), size, self._home.path / "tmp")
 
     def read(self, name: str, info: str | None) -> bytes:
         with self._rows.database.read() as connection:

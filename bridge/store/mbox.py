@@ -10,7 +10,6 @@ Fails by: StoreError (also where the file is locked or unsafe), DiskFull; the fi
 """
 import os
 import re
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from bridge.model.errors import StoreError
 from bridge.store import files, mboxfile, mboxjournal, mboxscan
-from bridge.store.body import SMALL
+from bridge.store.body import nameless
 from bridge.store.delivery import Copy, converted, top
 from bridge.store.driver import Found, Item, Place, Placed
 from bridge.store.mail import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
@@ -209,33 +208,19 @@ class Inbox:
     # -- reading
 
     def open(self, name: str, info: str | None) -> int:
-        mark, length = blake2b(digest_size=12), 0
         start, size = self._where(name)
-        if size <= SMALL:
-            made = os.memfd_create("message", os.MFD_CLOEXEC)
-        else:
-            made, path = tempfile.mkstemp(dir=self._home.path / "tmp")
-            os.unlink(path)
-        try:
-            for chunk in mboxscan.message(self._file(), start, size):
-                mark.update(chunk)
-                length += os.write(made, chunk)
-            self._require(name, mark.hexdigest())
-            os.lseek(made, 0, os.SEEK_SET)
-        except BaseException:
-            os.close(made)
-            raise
-        return made
+        return nameless(self._pieces(name, start, size), size, self._home.path / "tmp")
 
     def read(self, name: str, info: str | None) -> bytes:
-        start, size = self._where(name)
-        data = b"".join(mboxscan.message(self._file(), start, size))
-        self._require(name, blake2b(data, digest_size=12).hexdigest())
-        return data
+        return b"".join(self._pieces(name, *self._where(name)))
 
-    def _require(self, name: str, mark: str) -> None:
-        """Was it this message? Else the file was changed, and the caller looks again."""
-        if not name.startswith(mark):
+    def _pieces(self, name: str, start: int, size: int) -> Iterator[bytes]:
+        """The message, and at its end: was it this one? Else the file was changed, and the caller looks again."""
+        mark = blake2b(digest_size=12)
+        for piece in mboxscan.message(self._file(), start, size):
+            mark.update(piece)
+            yield piece
+        if not name.startswith(mark.hexdigest()):
             self._mbox.doubts.add(self._mbox.path)
             raise FileNotFoundError(name)
 
