@@ -1,7 +1,7 @@
 """From the spool into the queue: messages are opened, looked up, delivered at once where that is safe, else given rows.
 
-A message that goes to local mailboxes only is delivered first and gets one row, a tombstone, in a commit that is shared
-with its neighbours: delivery is idempotent by name, so a crash in between costs nothing. All others get rows first.
+A message that goes to local mailboxes only is delivered first and gets one row, a tombstone, by `settle`, for many at
+a time: delivery is idempotent by name, so a crash in between costs nothing. All others get rows first.
 Promises: nothing is removed from the spool before the row that says so is committed; a second spool file of a known key
 is dropped; a damaged file goes to quarantine with its reason (sec-Q09). Blocks: runs in a thread of the mover.
 Fails by: StoreError for all of a group; the messages stay in the spool and are taken up again later.
@@ -33,10 +33,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Taken:
-    """What became of a group of ids. `gone`: nothing is left to do for them; `open`: they have rows now; `leased`:
-    rows to be delivered right away; `failed`: some recipient failed, a report is due; `dead`: set aside as damaged."""
+    """What became of a group of ids. `gone`: nothing is left to do for them; `done`: all that is left is to `settle`
+    them; `open`: they have rows now; `leased`: rows to be delivered right away; `failed`: some recipient failed, a
+    report is due; `dead`: set aside as damaged."""
 
     gone: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
     open: dict[str, Spooled] = field(default_factory=dict)
     leased: list[Row] = field(default_factory=list)
     failed: bool = False
@@ -71,9 +73,8 @@ class Adopter:
         plans = self._plans(ids, set(again), taken)
         nothing, taken.gone = taken.gone, []
         first = [one for one in plans if direct and self._deliver and one.fast]
-        done: list[str] = []
         adopted: list[tuple[Plan, New]] = []
-        self._deliver_first(first, done, adopted, taken)
+        self._deliver_first(first, adopted, taken)
         now = self._clock.now()
         for one in plans:
             if one in first:
@@ -83,12 +84,19 @@ class Adopter:
             if made or one.spooled.envelope.key != one.id:
                 adopted.append((one, planning.new(one, made, self._timing)))
             else:
-                done.append(one.id)
-        self._commit(done, adopted, space, taken)
+                taken.done.append(one.id)
+        if adopted:
+            self._commit(adopted, space, taken)
         for queue_id in taken.gone:
             self.remove(queue_id)
         taken.gone += nothing
         return taken
+
+    def settle(self, ids: Sequence[str]) -> None:
+        """Tombstones for messages that are done, then their spool files go."""
+        self._queue.finish_new(ids, self._clock.now()).result()
+        for queue_id in ids:
+            self.remove(queue_id)
 
     def remove(self, queue_id: str) -> bool:
         """The spool file of a finished message; False if it could not be removed now."""
@@ -127,9 +135,7 @@ class Adopter:
             plans.append(planning.make(spooled, self._resolve, self.ids, again=queue_id in again))
         return plans
 
-    def _deliver_first(
-        self, first: Sequence[Plan], done: list[str], adopted: list[tuple[Plan, New]], taken: Taken
-    ) -> None:
+    def _deliver_first(self, first: Sequence[Plan], adopted: list[tuple[Plan, New]], taken: Taken) -> None:
         """Local delivery without rows; who wasn't reached gets a row afterwards."""
         if not first or self._deliver is None:
             return
@@ -154,7 +160,7 @@ class Adopter:
                 adopted.append((one, planning.new(one, tuple(left), self._timing)))
                 taken.failed |= any(one_row.state == FAILED for one_row in left)
             else:
-                done.append(one.id)
+                taken.done.append(one.id)
 
     def _after(self, row: Row, outcome: Outcome, now: float) -> Row:
         """The row of a recipient whose first attempt came before its row."""
@@ -166,18 +172,12 @@ class Adopter:
             enhanced=made.enhanced, reply=made.reply, place=made.place,
         )
 
-    def _commit(self, done: list[str], adopted: list[tuple[Plan, New]], space: Space, taken: Taken) -> None:
+    def _commit(self, adopted: list[tuple[Plan, New]], space: Space, taken: Taken) -> None:
         now = self._clock.now()
-        finished = self._queue.finish_new(done, now) if done else None
-        known: dict[str, int] = {}
-        if adopted:
-            left: dict[Way, int] = {}
-            adopted = [(one, made._replace(rows=_leased(made.rows, now, space, left))) for one, made in adopted]
-            until = now + self._timing.settings.transport_seconds
-            known = self._queue.adopt([made for _, made in adopted], self._boot, until).result()
-        if finished is not None:
-            finished.result()
-        taken.gone += done
+        left: dict[Way, int] = {}
+        adopted = [(one, made._replace(rows=_leased(made.rows, now, space, left))) for one, made in adopted]
+        until = now + self._timing.settings.transport_seconds
+        known = self._queue.adopt([made for _, made in adopted], self._boot, until).result()
         empty = [one.id for one, made in adopted if not made.rows]      # all thrown away; only the key is remembered
         closed = set(self._queue.close_empty(empty, now).result()) if empty else set()
         taken.gone += closed

@@ -44,12 +44,12 @@ class Care:
             boot=mover.boot, first_id=found.last_recipient + 1, deliver=parts.local,
         )
         held = mover.hand.held()
-        mover.known = set(found.open) | held
+        mover.known = set(found.open) | held | mover.owed
         mover.fresh.clear()
         self._blame(set(parts.inflight.left_behind()) - held, found.blamed)
         mover.queue.clamp(now, mover.settings.retry_longest).result()
         there = set(parts.spool.scan())
-        self._miss(mover.known - held - there, alarm=not found.rebuilt)
+        self._miss(mover.known - held - mover.owed - there, alarm=not found.rebuilt)
         self._absolve(there)
         self._offer(sorted(there - mover.known), again=True)
 

@@ -1,7 +1,8 @@
 """The mover: takes up what the spool holds, hands recipients to transports, records what became of them.
 
-Loops: `_intake` (new ids from hints and scans, a group at a time), `_dispatch` (due rows, as the window allows),
-`_tick` (scan, clock, reports, care). Files and database are worked on in threads. Hints only save time.
+Loops: `_intake` (new ids from hints and scans, a group at a time), `_settle` (tombstones of what was delivered without
+rows, many in one commit), `_dispatch` (due rows, as the window allows), `_tick` (scan, clock, reports, care). Files and
+database are worked on in threads. Hints only save time.
 Promises: one slow destination stops nobody else; a message that was in hand when the process died goes alone from then
 on and is set aside after `poison` deaths (P14); a jump of the clock returns nothing and delays nothing (P29); a lost or
 damaged database is made again from the spool, also while running (sec-Q05). `stop` finishes what is under way.
@@ -37,6 +38,9 @@ from bridge.watch.trace import Journal
 
 T = TypeVar("T")
 _INTAKES = 3            # groups that are taken up at the same time
+_GATHER = 0.02          # from the start of one group to that of the next, seconds: what comes meanwhile goes together
+_CROWD = 50             # so many don't wait for the rest of that time
+_SETTLE = 0.1           # how long delivered messages wait for each other before they get their tombstones, seconds
 _KEEP = 256             # opened envelopes that are remembered
 _CALM = 0.02            # shortest time between two looks for due rows, seconds
 _AGAIN = 1.0            # when messages that could not be taken up are taken up again, seconds
@@ -103,13 +107,16 @@ class Mover:
         self.known: set[str] = set()            # ids in hand or with open rows
         self.again: set[str] = set()            # of these: an earlier attempt may have delivered them
         self.fresh: deque[str] = deque()        # of these: to be taken up
+        self.owed: set[str] = set()             # of these: delivered, without row and tombstone
         self._apart: set[str] = set()           # of these: to be taken up alone
         self.adopter: Adopter | None = None
         self._care = Care(self)
         self._spooled: dict[str, Spooled] = {}
         self._threads = ThreadPoolExecutor(_INTAKES + 3, "mover")
         self._new, self._due, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._owing = asyncio.Event()
         self._replacing = asyncio.Lock()
+        self._next_group = float("-inf")
         self._turn = 0
 
     # --- life
@@ -123,7 +130,7 @@ class Mover:
             await self._thread(self._care.start)
             if hints is not None:
                 loop.add_reader(hints.fileno(), self._hinted, hints)
-            work = [*([self._intake] * _INTAKES), self._dispatch, self._tick]
+            work = [*([self._intake] * _INTAKES), self._settle, self._dispatch, self._tick]
             tasks += [asyncio.create_task(self._guarded(one)) for one in work]
             await self._stopping.wait()
             await asyncio.wait(tasks)
@@ -139,8 +146,8 @@ class Mover:
     def stop(self) -> None:
         """Finish what is under way, then end `run`."""
         self._stopping.set()
-        self._new.set()
-        self._due.set()
+        for event in (self._new, self._due, self._owing):
+            event.set()
 
     def wake(self) -> None:
         """Rows have become due by command: no destination rests any longer."""
@@ -149,6 +156,11 @@ class Mover:
 
     def _close(self) -> None:
         self._threads.shutdown()
+        if self.owed and self.adopter is not None:
+            try:
+                self.adopter.settle(list(self.owed))
+            except StoreError as error:
+                _log.warning("%d delivered messages are looked at again at the next start: %s", len(self.owed), error)
         self.queue.close()
         self.parts.inflight.close()
 
@@ -201,10 +213,16 @@ class Mover:
             self._new.set()
 
     async def _intake(self) -> None:
-        """One group of new messages."""
+        """One group of new messages: at once after a pause, else with all that come within a moment."""
         if not self.fresh:
             self._new.clear()
             await self._new.wait()
+        now = self.clock.monotonic()
+        if now < self._next_group and len(self.fresh) < _CROWD:
+            await asyncio.sleep(self._next_group - now)
+            if not self.fresh:
+                return
+        self._next_group = self.clock.monotonic() + _GATHER
         ids = self._take()
         if ids:
             await self._take_up(ids)
@@ -242,7 +260,7 @@ class Mover:
         self.again.difference_update(ids)
         self._apart.difference_update(ids)
         self._took(queue, taken)
-        await self._survived((*taken.gone, *taken.dead))
+        await self._survived((*taken.gone, *taken.done, *taken.dead))
 
     def _space(self, way: Way) -> int:
         """An estimate, asked for in a thread; `launch` decides."""
@@ -256,6 +274,9 @@ class Mover:
 
     def _took(self, queue: QueueDb, taken: Taken) -> None:
         self.known.difference_update(taken.gone, taken.dead)
+        if taken.done:
+            self.owed.update(taken.done)
+            self._owing.set()
         if taken.open:
             self._remember(taken.open)
             self._due.set()
@@ -267,6 +288,23 @@ class Mover:
         self._spooled.update(found)
         while len(self._spooled) > _KEEP:
             del self._spooled[next(iter(self._spooled))]
+
+    async def _settle(self) -> None:
+        """Tombstones for what was delivered since the last time; until then a scan or another start may find the spool
+        files, and the names in the mailboxes say that they are delivered."""
+        await self._owing.wait()
+        await self._pause(_SETTLE)
+        self._owing.clear()
+        ids = list(self.owed)
+        adopter = self.adopter
+        if ids and adopter is not None:
+            try:
+                await self._thread(adopter.settle, ids)
+            except BaseException:
+                self._owing.set()
+                raise
+            self.owed.difference_update(ids)
+            self.known.difference_update(ids)
 
     # --- out
 

@@ -54,6 +54,35 @@ def test_local_mail(world):
     assert told[0][1]["where"].endswith("/Maildir")
 
 
+def test_what_is_delivered_at_a_stop_gets_its_tombstone(world):
+    """Tombstones wait for each other; a stop waits for none. The next start has nothing to look at again."""
+    one = world.put("u1@here.example")
+    run(world, lambda mover: mover.owed)
+    assert len(world.inbox("u1@here.example")) == 1
+    assert state(world, one) == {one: DONE}
+    assert not world.left()
+
+
+def test_delivered_and_killed_before_the_tombstone_is_one_message(world):
+    """P02, P08: what a dead process owed is found in the mailbox by its name."""
+    one = world.put("u1@here.example", "u2@here.example")
+
+    async def die():
+        mover = world.mover()
+        task = asyncio.create_task(mover.run())
+        await world.until(lambda: mover.owed)
+        mover.owed.clear()              # as if it had never come to that
+        mover.stop()
+        await task
+
+    asyncio.run(die())
+    assert state(world, one) == {}
+    assert world.left()
+    run(world, drained(world))
+    assert len(world.inbox("u1@here.example")) == len(world.inbox("u2@here.example")) == 1
+    assert state(world, one) == {one: DONE}
+
+
 def test_without_the_fast_path_it_is_the_same(world):
     world.direct = False
     world.put("u1@here.example")
