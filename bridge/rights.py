@@ -17,10 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bridge.config.schema import Settings
 from bridge.model.errors import ConfigError
 from bridge.model.language import tr
+
+if TYPE_CHECKING:
+    from bridge.config.schema import Settings
 
 log = logging.getLogger("estafeta")
 
@@ -56,7 +59,7 @@ class Rights:
         return _SHARED if self.shared else _PRIVATE
 
 
-def rights_of(settings: Settings) -> Rights:
+def rights_of(settings: "Settings") -> Rights:
     """What the settings say, for a process of root's; for others nothing changes."""
     server = settings.server
     if os.getuid() or not server.user:
@@ -124,7 +127,7 @@ def acting_as(user: User | None) -> Iterator[None]:
         os.setegid(0)
 
 
-def hand_over(settings: Settings, rights: Rights) -> None:
+def hand_over(settings: "Settings", rights: Rights) -> None:
     """The state belongs to the user that the processes become: what root left in it (a restored backup, a start by
     hand) changes its owner. Of the mailboxes only those are looked into whose folder is root's."""
     if rights.user is None:
@@ -155,7 +158,7 @@ def _take(top: str, user: User, *, deep: bool = True, names: bool = True) -> Non
             folders.clear()
 
 
-def open_to_group(settings: Settings, rights: Rights) -> None:
+def open_to_group(settings: "Settings", rights: Rights) -> None:
     """Modes for two users, or for one again. As `server.user`, when the folders are there."""
     paths, data = settings.paths, settings.paths.data
     folder = 0o770 if rights.shared else 0o700

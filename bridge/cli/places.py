@@ -2,23 +2,30 @@
 
 Looks at --config, ESTAFETA_CONFIG and /etc/estafeta/config.toml, never at the folder that the command is called in:
 mail of root's cron must not go where a stranger's file says. Where that file may not be read by this user, the places
-are those of a Debian installation. Reads `[paths]` alone; a file with `include`, or paths in the environment, take the
-long way through `bridge.config.load`. Fails by: ValueError with a line ready to print.
+are those of a Debian installation. Reads the few settings that it needs; a file with `include`, or these settings
+in the environment, take the long way through `bridge.config.load`. Fails by: ValueError with a line ready to print.
 """
 
 import os
 from typing import Any, NamedTuple
 
 SYSTEM = "/etc/estafeta/config.toml"
-_DATA, _DROP, _RUN = "/var/lib/estafeta", "{data}/drop", "{data}/run"
+_DATA = "/var/lib/estafeta"
+_BELOW = {"drop": "{data}/drop", "run": "{data}/run", "spool": "{data}/spool", "databases": "{data}/db"}
+_ASKED = ("ESTAFETA__PATHS__", "ESTAFETA__DATABASE__QUEUE", "ESTAFETA__SERVER__USER")
 
 
 class Places(NamedTuple):
-    """`config`: the settings file, "" where it can't be read."""
+    """`config`: the settings file, "" where it can't be read; `queue`: the queue's database where it is no file;
+    `user`: whom the server's processes become."""
 
     config: str
     drop: str
     run: str
+    spool: str = ""
+    databases: str = ""
+    queue: str = ""
+    user: str = ""
 
     @property
     def control(self) -> str:
@@ -45,7 +52,7 @@ def find(given: str = "") -> Places:
         return _places("", {})
     except OSError as error:
         raise ValueError(f"{config}: {error.strerror}") from None
-    if b"include" in text or any(name.startswith("ESTAFETA__PATHS__") for name in os.environ):
+    if b"include" in text or any(name.startswith(_ASKED) for name in os.environ):
         return _loaded(config)
     import tomllib
 
@@ -53,15 +60,24 @@ def find(given: str = "") -> Places:
         values = tomllib.loads(text.decode())
     except ValueError as error:
         raise ValueError(f"{config}: {error}") from None
-    return _places(config, values.get("paths", {}))
+    return _places(config, values)
 
 
-def _places(config: str, paths: dict[str, Any]) -> Places:
+def _places(config: str, values: dict[str, Any]) -> Places:
     base = os.path.dirname(os.path.realpath(config)) if config else "/"
+    paths = _section(values, "paths")
     data = os.path.join(base, str(paths.get("data", _DATA)))
-    drop, run = (str(paths.get(name, default)) for name, default in (("drop", _DROP), ("run", _RUN)))
-    drop, run = (os.path.join(base, path.replace("{data}", data)) for path in (drop, run))
-    return Places(config, drop, run)
+    found = {
+        name: os.path.join(base, str(paths.get(name, default)).replace("{data}", data))
+        for name, default in _BELOW.items()
+    }
+    queue, user = _section(values, "database").get("queue", ""), _section(values, "server").get("user", "")
+    return Places(config, **found, queue=str(queue), user=str(user))
+
+
+def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    found = values.get(name, {})
+    return found if isinstance(found, dict) else {}
 
 
 def _loaded(config: str) -> Places:
@@ -71,7 +87,10 @@ def _loaded(config: str) -> Places:
     from bridge.model.errors import ConfigError
 
     try:
-        paths = load(Path(config)).settings.paths
+        settings = load(Path(config)).settings
     except ConfigError as error:
         raise ValueError(str(error)) from None
-    return Places(config, paths.drop, paths.run)
+    paths = settings.paths
+    return Places(
+        config, paths.drop, paths.run, paths.spool, paths.databases, settings.database.queue, settings.server.user
+    )

@@ -131,7 +131,7 @@ def _processes(settings: Settings, pid: int) -> dict[str, Any] | None:
 
 def _queue(settings: Settings) -> dict[str, Any] | None:
     """The queue's numbers, asked of the mover; None while it doesn't answer."""
-    from bridge.cli.queue import ask
+    from bridge.queue.ask import ask
 
     try:
         found = ask(f"{settings.paths.run}/control.sock", {"do": "counters"})[-1]

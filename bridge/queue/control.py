@@ -22,6 +22,7 @@ from bridge.model.errors import StoreError
 from bridge.queue.worker import Mover
 from bridge.store import queueview
 from bridge.store.queuedb import QueueDb
+from bridge.store.queuelook import MOST
 from bridge.store.queueview import Selection
 from bridge.store.spool import Damaged, Spool
 
@@ -112,7 +113,7 @@ def _selection(request: Request) -> Selection:
             domain=str(request.get("domain") or ""),
             before=float(request.get("before") or 0),
             held=bool(request.get("held")),
-            limit=min(int(request.get("limit") or queueview.MOST), queueview.MOST),
+            limit=min(int(request.get("limit") or MOST), MOST),
         )
     except (TypeError, ValueError) as error:
         raise BadRequest(f"bad selection: {error}") from error
@@ -192,18 +193,3 @@ def _may(peer: socket.socket) -> bool:
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
     return uid in (0, os.geteuid())
-
-
-def ask(path: Path, request: Request, *, seconds: float = IDLE) -> Iterator[Answer]:
-    """The other side, for commands: send one request, yield the answers to the last. OSError if nobody listens."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-        peer.settimeout(seconds)
-        peer.connect(os.fspath(path))
-        peer.sendall(json.dumps(request).encode() + b"\n")
-        with peer.makefile("rb") as lines:
-            for line in lines:
-                found = json.loads(line)
-                yield found
-                if "ok" in found:
-                    return
-    raise ConnectionError("the queue's control socket closed in the middle of an answer")

@@ -13,9 +13,16 @@ from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, Me
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.store.migrate import Schema
+from bridge.store.queuelook import DELETED as DELETED
+from bridge.store.queuelook import DONE as DONE
+from bridge.store.queuelook import FAILED as FAILED
+from bridge.store.queuelook import HELD as HELD
+from bridge.store.queuelook import LEASED as LEASED
+from bridge.store.queuelook import MISSING as MISSING
+from bridge.store.queuelook import OPEN as OPEN
+from bridge.store.queuelook import PENDING as PENDING
+from bridge.store.queuelook import QUARANTINED as QUARANTINED
 
-OPEN, DONE, QUARANTINED, MISSING, DELETED = 0, 1, 2, 3, 4     # message.state
-PENDING, LEASED, HELD, FAILED = 0, 1, 2, 3                    # recipient.state
 FINISHED = -1                                                 # Change.state: the row goes
 UNROUTED = ""                                                 # recipient.kind: to be looked up (again) when due
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from bridge.store.queuedb import QueueDb, close_finished
+from bridge.store.queuelook import MOST, WORDS, shown_message, shown_recipient
 from bridge.store.queuetables import (
     DELETED,
     FAILED,
@@ -26,8 +27,6 @@ from bridge.store.queuetables import (
     recipient,
 )
 
-WORDS = {PENDING: "waiting", LEASED: "active", HELD: "held", FAILED: "failed"}
-MOST = 10_000           # messages of one listing
 _Unit = Callable[[Connection, list[str]], None]
 
 
@@ -52,11 +51,11 @@ def listing(queue: QueueDb, chosen: Selection) -> list[dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         for some in _slices(ids):
             rows = connection.execute(sa.select(message).where(message.c.id.in_(some)).order_by(message.c.id))
-            found.update((row.id, _message(row)) for row in rows)
+            found.update((row.id, shown_message(row)) for row in rows)
             for row in connection.execute(
                 sa.select(recipient).where(recipient.c.message.in_(some)).order_by(recipient.c.id)
             ):
-                found[row.message]["recipients"].append(_recipient(row))
+                found[row.message]["recipients"].append(shown_recipient(row))
     return list(found.values())
 
 
@@ -190,32 +189,6 @@ def _chosen(connection: Connection, chosen: Selection) -> list[str]:
     if len(has) > 1:
         query = query.where(sa.exists().where(*has))
     return list(connection.execute(query.order_by(message.c.id).limit(chosen.limit)).scalars())
-
-
-def _message(row: Any) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "sender": row.sender,
-        "size": row.size,
-        "received_at": row.received_at,
-        "door": row.door,
-        "bulk": bool(row.priority),
-        "recipients": [],
-    }
-
-
-def _recipient(row: Any) -> dict[str, Any]:
-    return {
-        "address": row.address,
-        "original": row.original,
-        "kind": row.kind or "unrouted",
-        "nexthop": row.nexthop,
-        "state": WORDS[row.state],
-        "attempts": row.attempts,
-        "next_try": row.next_try,
-        "reply": " ".join(filter(None, (str(row.code) if row.code else "", row.enhanced, row.reply))),
-        "where": row.place,
-    }
 
 
 def _slices(items: Sequence[str], most: int = 500) -> list[Sequence[str]]:

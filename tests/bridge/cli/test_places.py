@@ -18,15 +18,20 @@ def config(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", [
-    "", '[paths]\ndata = "var"\n', '[paths]\ndata = "/srv/mail"\ndrop = "/var/spool/drop"\n',
+    "", '[paths]\ndata = "var"\nspool = "{data}/s"\ndatabases = "/db"\n',
+    '[database]\nqueue = "postgresql:///q"\n[server]\nuser = "estafeta"\n',
+    '[paths]\ndata = "/srv/mail"\ndrop = "/var/spool/drop"\n',
     '[paths]\ndata = "var"\ndrop = "{data}/x"\nrun = "run"\n', 'include = ["more.toml"]\n',
 ])  # fmt: skip
 def test_as_the_settings_say(config, text):
     """S78: the two ways agree."""
     config.write_text(text)
     (config.parent / "more.toml").write_text('[paths]\ndata = "elsewhere"\n')
-    paths = load(config).settings.paths
-    assert places.find() == (str(config), paths.drop, paths.run)
+    settings = load(config).settings
+    paths = settings.paths
+    assert places.find() == (
+        str(config), paths.drop, paths.run, paths.spool, paths.databases, settings.database.queue, settings.server.user
+    )
     assert places.find(str(config)) == places.find()
 
 
@@ -55,12 +60,13 @@ def test_without_a_file_or_the_right_to_read_it(config, monkeypatch):
     monkeypatch.chdir(config.parent)
     config.write_text('[paths]\ndata = "/trap"\n')
     monkeypatch.setattr(places, "SYSTEM", str(config.parent / "none"))
-    usual = ("", "/var/lib/estafeta/drop", "/var/lib/estafeta/run")
-    assert places.find() == usual
+    usual = tuple(f"/var/lib/estafeta/{name}" for name in ("drop", "run", "spool", "db"))
+    assert places.find() == ("", *usual, "", "")
     default = Paths()
-    assert (default.data, default.drop, default.run) == (places._DATA, places._DROP, places._RUN)
+    assert default.data == places._DATA
+    assert {name: getattr(default, name) for name in places._BELOW} == places._BELOW
 
     def refuse(*words):
         raise PermissionError
     monkeypatch.setattr("builtins.open", refuse)
-    assert places.find("/etc/estafeta/config.toml") == usual
+    assert places.find("/etc/estafeta/config.toml") == ("", *usual, "", "")

@@ -9,7 +9,8 @@ import pytest
 
 from bridge.model.outcome import Deferred, Delivered
 from bridge.model.reply import Reply
-from bridge.queue.control import BadRequest, Control, answer, ask
+from bridge.queue.ask import ask
+from bridge.queue.control import BadRequest, Control, answer
 from bridge.route.resolver import Kind, Route
 
 LATER = Reply(451, "4.2.0", "later")
@@ -26,7 +27,7 @@ async def served(world):
         await control.start()
 
         async def tell(verb, **more):
-            found = await asyncio.to_thread(lambda: list(ask(path, {"do": verb, **more}, seconds=10)))
+            found = await asyncio.to_thread(lambda: ask(path, {"do": verb, **more}, seconds=10))
             return found[:-1], found[-1]
 
         try:
