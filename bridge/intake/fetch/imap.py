@@ -29,10 +29,12 @@ from bridge.intake.fetch.source import (
     check_arguments,
     cleaned,
     connect,
+    refused,
     safe,
     secure,
     tls_context,
     trouble,
+    unprotected,
 )
 
 BATCH_BYTES = 2_000_000  # whole messages of one FETCH command together
@@ -137,11 +139,7 @@ class ImapSource:
     def _start_tls(self) -> None:
         account, imap = self._account, self._client._imap
         if "STARTTLS" not in imap.capabilities:
-            raise Trouble(
-                f'{account.host} offers no STARTTLS; nothing was sent. For an old plain server say tls = "none" '
-                "(in a .fetchmailrc: sslproto '')",
-                Status.CONNECTION,
-            )
+            raise unprotected(account, "STARTTLS")
         context = tls_context(account)
         kind, data = self._guarded(lambda: imap._simple_command("STARTTLS"))
         if kind != "OK":
@@ -165,7 +163,7 @@ class ImapSource:
             said = cleaned(account, _plain(error))
             if isinstance(error, imaplib.IMAP4.abort) or "socket error" in said:
                 raise Trouble(f"{account.host}: {said}", Status.CONNECTION) from error
-            raise Trouble(f"{account.host} refuses the login of {account.user}: {said}", Status.LOGIN) from error
+            raise refused(account, said) from error
         client._cached_capabilities = None
 
     def folders(self, wanted: Sequence[str]) -> list[str]:

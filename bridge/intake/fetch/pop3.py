@@ -24,10 +24,13 @@ from bridge.intake.fetch.source import (
     Trouble,
     cleaned,
     connect,
+    refused,
     secure,
     tls_context,
     trouble,
+    unprotected,
 )
+from bridge.model.language import tr
 from bridge.wire.dots import Decoder
 
 LINE = 65_536
@@ -80,11 +83,7 @@ class Pop3Source:
     def _upgrade(self) -> None:
         ok, text = self._ask(b"STLS")
         if not ok:
-            raise Trouble(
-                f"{self._account.host} offers no STLS ({text}); nothing was sent. For an old plain server say "
-                "tls = \"none\" (in a .fetchmailrc: sslproto '')",
-                Status.CONNECTION,
-            )
+            raise unprotected(self._account, "STLS", text)
         try:
             secure(self._account, self.connection, tls_context(self._account))
         except Flood as error:
@@ -101,7 +100,7 @@ class Pop3Source:
             if ok:
                 ok, text = self._ask(b"PASS " + account.password.encode())
         if not ok:
-            raise Trouble(f"{account.host} refuses the login of {account.user}: {text}", Status.LOGIN)
+            raise refused(account, text)
 
     def _apop(self, greeting: str) -> tuple[bool, str]:
         stamp = _STAMP.search(greeting)
@@ -337,7 +336,9 @@ class Pop3Source:
         return line.rstrip(b"\r\n")
 
     def _closed(self) -> Trouble:
-        return Trouble(f"{self._account.host} closed the connection", Status.CONNECTION)
+        host = self._account.host
+        said = tr(f"{host} closed the connection", f"{host} ha cerrado la conexión")
+        return Trouble(said, Status.CONNECTION)
 
     def _lines(self, most: int, budget: int) -> Iterator[bytes]:
         """Lines of a multi-line reply."""

@@ -13,10 +13,13 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import Protocol
 
 from bridge.config.fetch import FetchAccount
 from bridge.intake.fetch.connection import Connection
+from bridge.intake.fetch.reach import dial
+from bridge.model.language import tr
 
 MESSAGE_SECONDS = 600  # longest time that one command may take
 _UNSAFE = re.compile(r"[\r\n\0]")
@@ -109,7 +112,9 @@ def connect(account: FetchAccount, port: int, limits: Limits) -> Connection:
     check_arguments(account.host, account.user, account.password)
     context = tls_context(account) if account.tls == "implicit" else None
     try:
-        connection = Connection(account.host, port, account.timeout, limits.deadline)
+        connection = Connection(
+            account.host, port, account.timeout, limits.deadline, dial=partial(dial, reach=account.reach)
+        )
     except (OSError, UnicodeError) as error:  # UnicodeError: what the IDNA codec says of an impossible name
         raise trouble(account, error) from error
     if context is not None:
@@ -134,7 +139,13 @@ def check_arguments(*texts: str) -> None:
     """Nothing that goes into a command may hold a line break (sec-F07)."""
     for text in texts:
         if _UNSAFE.search(text):
-            raise Trouble("host, user, password and folder names must not contain line breaks", Status.SETTINGS)
+            raise Trouble(
+                tr(
+                    "host, user, password and folder names must not contain line breaks",
+                    "servidor, usuario, contraseña y carpetas no pueden contener saltos de línea",
+                ),
+                Status.SETTINGS,
+            )
 
 
 def safe(name: str) -> bool:
@@ -167,7 +178,10 @@ def check_fingerprint(account: FetchAccount, certificate: bytes) -> None:
     if hashlib.new(kind, certificate, usedforsecurity=False).hexdigest() != wanted:
         found = hashlib.sha256(certificate).hexdigest()
         raise Trouble(
-            f"{account.host} shows another certificate than the account allows; its SHA-256 fingerprint is {found}",
+            tr(
+                f"{account.host} shows another certificate than the account allows; its SHA-256 fingerprint is {found}",
+                f"{account.host} muestra un certificado que la cuenta no admite; su huella SHA-256 es {found}",
+            ),
             Status.CONNECTION,
         )
 
@@ -175,19 +189,54 @@ def check_fingerprint(account: FetchAccount, certificate: bytes) -> None:
 def trouble(account: FetchAccount, error: BaseException) -> Trouble:
     """What to tell the owner when a connection fails."""
     if isinstance(error, socket.gaierror):
-        return Trouble(f"{account.host}: no such host, or the name service is down ({error.strerror})", Status.DNS)
+        why = tr("no such host, or the name service is down", "no existe el servidor o no responde el DNS")
+        return Trouble(f"{account.host}: {why} ({error.strerror})", Status.DNS)
     if isinstance(error, TimeoutError):
-        return Trouble(f"{account.host}: no answer in time ({account.timeout} seconds of silence end a poll)",
-                       Status.CONNECTION)  # fmt: skip
+        why = tr(
+            f"no answer in time ({account.timeout} seconds of silence end a poll)",
+            f"no responde a tiempo ({account.timeout} segundos de silencio acaban una consulta)",
+        )
+        return Trouble(f"{account.host}: {why}", Status.CONNECTION)
     where = f"{account.host}: {cleaned(account, error)}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        where += "; to trust this server, give tls_ca_file or tls_fingerprint (in a .fetchmailrc: sslfingerprint)"
+        where += tr(
+            "; to trust this server, give tls_ca_file or tls_fingerprint (in a .fetchmailrc: sslfingerprint)",
+            "; para confiar en este servidor, indique tls_ca_file o tls_fingerprint (en un .fetchmailrc: "
+            "sslfingerprint)",
+        )
     elif isinstance(error, ssl.SSLError):
-        where += (
+        where += tr(
             '; if the server speaks no TLS on this port, say tls = "starttls" or, for an old plain server, '
-            "tls = \"none\" (in a .fetchmailrc: sslproto '')"
+            "tls = \"none\" (in a .fetchmailrc: sslproto '')",
+            '; si el servidor no habla TLS en este puerto, ponga tls = "starttls" o, si es antiguo y sin TLS, '
+            "tls = \"none\" (en un .fetchmailrc: sslproto '')",
         )
     return Trouble(where, Status.CONNECTION)
+
+
+def refused(account: FetchAccount, text: str) -> Trouble:
+    """The server says no to who we are."""
+    return Trouble(
+        tr(
+            f"{account.host} refuses the login of {account.user}: {text}",
+            f"{account.host} no deja entrar a {account.user}: {text}",
+        ),
+        Status.LOGIN,
+    )
+
+
+def unprotected(account: FetchAccount, name: str, text: str = "") -> Trouble:
+    """The server offers no TLS, and the account doesn't say that this is all right (F12)."""
+    said = f" ({text})" if text else ""
+    return Trouble(
+        tr(
+            f'{account.host} offers no {name}{said}; nothing was sent. For an old plain server say tls = "none" '
+            "(in a .fetchmailrc add: sslproto ''); then everybody on the way can read the password",
+            f'{account.host} no ofrece {name}{said}; no se ha enviado nada. Si es un servidor antiguo sin TLS, ponga '
+            "tls = \"none\" (en un .fetchmailrc añada: sslproto ''); la contraseña viajará a la vista de todos",
+        ),
+        Status.CONNECTION,
+    )
 
 
 def cleaned(account: FetchAccount, error: object) -> str:
