@@ -273,22 +273,28 @@ def flush_some(where: Places, what: str, text: str) -> None:
             return
         request = {"do": "flush", "ids": ids}
     try:
-        for path in (where.control, where.own_mail):
-            try:
-                answers = ask(path, request)
-                break
-            except (FileNotFoundError, ConnectionRefusedError, PermissionError):
-                continue
-        else:
-            fail(
-                "Cannot flush mail queue - mail system is down",
-                "No se puede procesar la cola: el servidor está parado",
-                UNAVAILABLE,
-            )
+        answers = _flushed(where, request)
     except OSError as error:
         fail(f"queue: {error}", f"cola: {error}", UNAVAILABLE)
     if not answers[-1]["ok"]:
         fail(f"queue: {answers[-1]['error']}", f"cola: {answers[-1]['error']}")
+
+
+def _flushed(where: Places, request: Answer) -> list[Answer]:
+    """The mover's answer; just after a start or a reload it takes a moment to be there."""
+    end = time.monotonic() + _STARTING
+    try:
+        while (found := _asked_once(where, request)) is None and time.monotonic() < end and _running(where):
+            time.sleep(0.1)
+    except Down:
+        found = None
+    if found is None:
+        fail(
+            "Cannot flush mail queue - mail system is down",
+            "No se puede procesar la cola: el servidor está parado",
+            UNAVAILABLE,
+        )
+    return found
 
 
 def _looked_at(row: Answer, what: str) -> list[str]:
