@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,22 +115,28 @@ class AccountStore:
 
     def status(self, name: str) -> Status:
         """All that STATUS can ask, of the folder as it is now."""
-        name = _known(name)
-        reconcile.refresh(self.home, name)
+        handle = self._adopted(name).handle
+        self._measure(handle)
         with self.home.index.read() as db:
-            row = row_of(db, name)
-            if row is None:
-                raise NoSuchFolder(name)
-        self._measure(row.handle)
-        with self.home.index.read() as db:
+            row = current(db, handle)
             messages, unseen, deleted, size, recent = db.execute(
                 "SELECT count(*), coalesce(sum(flags&1=0),0), coalesce(sum(flags&8<>0),0), coalesce(sum(size),0),"
                 " coalesce(sum(uid>=?),0) FROM message WHERE folder=?", (row.recent, row.id),
             ).fetchone()
         return Status(
             messages, recent, row.uidnext, row.uidvalidity, unseen, deleted, size, row.highestmodseq,
-            row.handle.mailboxid,
+            handle.mailboxid,
         )
+
+    def _adopted(self, name: str) -> FolderRow:
+        """The row of a folder, with all that is new in it."""
+        name = _known(name)
+        reconcile.refresh(self.home, name)
+        with self.home.index.read() as db:
+            row = row_of(db, name)
+        if row is None:
+            raise NoSuchFolder(name)
+        return row
 
     def _measure(self, folder: Folder) -> None:
         """Make sure that all wire sizes are known."""
@@ -148,12 +155,7 @@ class AccountStore:
 
     def select(self, name: str, *, read_only: bool = False) -> Selected:
         """Adopt what is new, and give the view; unless `read_only`, claim what is \\Recent."""
-        name = _known(name)
-        reconcile.refresh(self.home, name)
-        with self.home.index.read() as db:
-            row = row_of(db, name)
-            if row is None:
-                raise NoSuchFolder(name)
+        row = self._adopted(name)
         recent = row.recent
         if not read_only and row.recent < row.uidnext:
             with self.home.index.write() as db:
@@ -161,7 +163,7 @@ class AccountStore:
                 recent = row.recent
                 row.recent = row.uidnext
                 save(db, row)
-            self._later(self, name)
+            self._later(self, row.name)
         uids = self._uids(row)
         with self.home.index.read() as db:
             unseen = db.execute(
@@ -217,14 +219,17 @@ class AccountStore:
         )
 
     def vanished(self, folder: Folder, since: int, within: Ranges = EVERYTHING) -> tuple[int, ...]:
-        """UIDs removed after modseq `since`; where that is too long ago, all that are not there (RFC 7162 3.2.5)."""
+        """UIDs of `within` (ascending ranges) that were removed after modseq `since`; where that is too long ago, all
+        that are not there (RFC 7162 3.2.5)."""
         with self.home.index.read() as db:
             row = current(db, folder)
             if since >= row.floor:
                 gone = _expanded(db.execute(
                     "SELECT low, high FROM vanished WHERE folder=? AND modseq>? ORDER BY low", (row.id, since)
                 ))
-                return tuple(uid for uid in gone if any(low <= uid <= high for low, high in within))
+                return tuple(itertools.chain.from_iterable(
+                    gone[bisect_left(gone, low) : bisect_right(gone, high)] for low, high in within
+                ))
             there = {uid for uid, in db.execute("SELECT uid FROM message WHERE folder=?", (row.id,))}
         return tuple(itertools.islice((
             uid for low, high in within for uid in range(low, min(high, row.uidnext - 1) + 1) if uid not in there

@@ -120,15 +120,21 @@ def _is_above(box: _Box, other: _Box) -> bool:
     return False
 
 
-def _pruned(roots: list[_Box]) -> list[_Box]:
-    """Step 3: places without a message go, their children take their place (at the top only a single one does)."""
-    order: list[_Box] = []
+def _upwards(roots: list[_Box]) -> list[_Box]:
+    """All places, each behind those below it; depth costs no stack."""
+    found: list[_Box] = []
     todo = list(roots)
     while todo:
         box = todo.pop()
-        order.append(box)
+        found.append(box)
         todo.extend(box.children)
-    for box in reversed(order):
+    found.reverse()
+    return found
+
+
+def _pruned(roots: list[_Box]) -> list[_Box]:
+    """Step 3: places without a message go, their children take their place (at the top only a single one does)."""
+    for box in _upwards(roots):
         kept: list[_Box] = []
         for child in box.children:
             if child.message is not None:
@@ -147,13 +153,7 @@ def _pruned(roots: list[_Box]) -> list[_Box]:
 
 def _order(roots: list[_Box]) -> None:
     """Steps 4 and 6: brothers by date; a place without a message has the date of its first child."""
-    order: list[_Box] = []
-    todo = list(roots)
-    while todo:
-        box = todo.pop()
-        order.append(box)
-        todo.extend(box.children)
-    for box in reversed(order):
+    for box in _upwards(roots):
         if len(box.children) > 1:
             box.children.sort(key=_key)
         box.key = _by_date(box.message) if box.message else box.children[0].key if box.children else (0, 0)
