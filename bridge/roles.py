@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 import uvloop
 
 from bridge import mailroom, site
@@ -34,6 +33,7 @@ from bridge.store import notify
 from bridge.supervisor import BEAT_SECONDS, DRAIN, Post, RoleSpec
 from bridge.watch import log as logs
 from bridge.watch.lag import Lag
+from bridge.web import serving
 
 log = logging.getLogger("estafeta")
 
@@ -194,17 +194,7 @@ async def web(house: House, sockets: Sockets, stop: Stop) -> None:
     if not listening:
         await stop.wait()
         return
-    config = uvicorn.Config(
-        site.application(house), log_config=None, access_log=False, server_header=False, lifespan="off",
-        timeout_graceful_shutdown=house.settings.server.stop_seconds, limit_concurrency=200,
-        h11_max_incomplete_event_size=65536,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.ensure_future(server._serve(sockets=listening))
-    await stop.wait()
-    server.should_exit = True
-    await serving
+    await serving.serve(site.application(house), listening, stop.wait, house.settings.server.stop_seconds)
 
 
 # ---- which process runs what ---------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge import ports, roles
+from bridge.accept import raise_limit
 from bridge.app import MAIL, House, claim, make_ready
 from bridge.config.load import load
 from bridge.config.schema import Settings
@@ -35,6 +36,7 @@ def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root
     logs.start(settings.log.level, settings.log.file)
     _look_at_root(settings, allow_root or (trial and _here_alone(settings)))
     _look_at_disks(settings)
+    raise_limit()
     who = rights_of(settings)
     os.umask(who.umask)
     claimed = claim(Path(settings.paths.data))

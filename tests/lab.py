@@ -10,6 +10,7 @@ import json
 import os
 import poplib
 import random
+import resource
 import signal
 import smtplib
 import socket
@@ -59,6 +60,7 @@ class Lab:
     paths: Mapping[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    files: int = 0      # as `ulimit -n`
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -124,9 +126,13 @@ class Lab:
                 stderr=log,
                 start_new_session=True,
                 env={**os.environ, **self.environ},
+                preexec_fn=self._limit if self.files else None,
             )
         if wait:
             self.wait_ready(timeout)
+
+    def _limit(self) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))
 
     def wait_ready(self, timeout: float = 20.0) -> None:
         end = time.monotonic() + timeout

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
+from bridge.accept import Acceptor
 from bridge.config.smtp import Smtp
 from bridge.intake.login import Login
 from bridge.intake.policy import Tables
@@ -25,7 +26,6 @@ from bridge.model.reply import Reply
 from bridge.queue.enter import Door, Limits
 from bridge.watch.trace import Journal
 
-_BACKLOG = 512
 _WRITERS = 4
 _HANDSHAKE = 30.0
 _log = logging.getLogger(__name__)
@@ -114,8 +114,7 @@ class SmtpServer:
         self._large = 0
         self._networks = [ipaddress.ip_network(text) for text in settings.networks]
         self._is_trusted = lru_cache(maxsize=4096)(self._in_networks)
-        self._servers: list[asyncio.Server] = []
-        self._acceptors: list[asyncio.Task[None]] = []
+        self._acceptors: list[Acceptor] = []
         self._handshakes: set[asyncio.Task[None]] = set()
         self._ticking = self.loop.create_task(self._tick())
 
@@ -123,17 +122,12 @@ class SmtpServer:
 
     async def listen(self, sock: socket.socket, service: Service) -> None:
         """Serve on a bound socket (TCP or unix)."""
-        sock.setblocking(False)
         if service == "submissions":
-            sock.listen(_BACKLOG)
-            self._acceptors.append(self.loop.create_task(self._accept(sock, service)))
-            return
-        factory = lambda: Edge(self, service, self.loop)  # noqa: E731
-        if sock.family == socket.AF_UNIX:
-            server = await self.loop.create_unix_server(factory, sock=sock, backlog=_BACKLOG)
+            acceptor = Acceptor(sock, lambda accepted, address: self._take_secure(accepted, address[0], service))
         else:
-            server = await self.loop.create_server(factory, sock=sock, backlog=_BACKLOG)
-        self._servers.append(server)
+            words = f"{CROWDED}\r\n".encode()
+            acceptor = Acceptor(sock, lambda accepted, _: self._begin(accepted, service, None), refusal=lambda: words)
+        self._acceptors.append(acceptor)
 
     async def stop(self, grace: float = 20.0) -> None:
         """No new connections; 421 to who waits; messages on their way in have `grace` seconds."""
@@ -152,7 +146,7 @@ class SmtpServer:
         if tasks:
             await asyncio.wait(tasks, timeout=5)
         self._ticking.cancel()
-        await asyncio.gather(self._ticking, *self._acceptors, *self._handshakes, return_exceptions=True)
+        await asyncio.gather(self._ticking, *self._handshakes, return_exceptions=True)
         self.threads.shutdown()
 
     async def drain(self) -> None:
@@ -162,39 +156,33 @@ class SmtpServer:
             await asyncio.sleep(1)
 
     def _close_ports(self) -> None:
-        for task in self._acceptors:
-            task.cancel()
-        for server in self._servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
 
-    async def _accept(self, sock: socket.socket, service: Service) -> None:
+    def _take_secure(self, accepted: socket.socket, client: str, service: Service) -> None:
         """TLS from the first byte: count first, shake hands then."""
-        with sock:
-            while True:
-                try:
-                    accepted, address = await self.loop.sock_accept(sock)
-                except OSError as error:
-                    _log.warning("accept: %s", error)  # no descriptors left: those who are in go on (P07)
-                    await asyncio.sleep(1)
-                    continue
-                group = _group(address[0])
-                if self.tls is None or not self._room(group, self._is_trusted(address[0])):
-                    accepted.close()
-                    continue
-                self._shaking[group] += 1
-                task = self.loop.create_task(self._shake(accepted, group, service))
-                self._handshakes.add(task)
-                task.add_done_callback(self._handshakes.discard)
+        group = _group(client)
+        if self.tls is None or not self._room(group, self._is_trusted(client)):
+            accepted.close()
+            return
+        self._shaking[group] += 1
+        self._begin(accepted, service, self.tls).add_done_callback(lambda _: _less(self._shaking, group))
 
-    async def _shake(self, accepted: socket.socket, group: str, service: Service) -> None:
+    def _begin(self, accepted: socket.socket, service: Service, tls: ssl.SSLContext | None) -> "asyncio.Task[None]":
+        """A session on a connection that was just accepted."""
+        task = self.loop.create_task(self._connect(accepted, service, tls))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+        return task
+
+    async def _connect(self, accepted: socket.socket, service: Service, tls: ssl.SSLContext | None) -> None:
         try:
             await self.loop.connect_accepted_socket(
-                lambda: Edge(self, service, self.loop), accepted, ssl=self.tls, ssl_handshake_timeout=_HANDSHAKE
-            )
+                lambda: Edge(self, service, self.loop), accepted, ssl=tls,
+                ssl_handshake_timeout=_HANDSHAKE if tls else None,
+            )  # fmt: skip
         except (TimeoutError, OSError, ssl.SSLError):
             accepted.close()
-        finally:
-            _less(self._shaking, group)
 
     # --- connections ---
 

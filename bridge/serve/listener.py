@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, cast
 
+from bridge.accept import Acceptor
 from bridge.model.clock import SYSTEM, Clock
 from bridge.serve.crowd import Crowd, Limits
 from bridge.serve.crowd import group as group_of
@@ -30,7 +31,6 @@ __all__ = ["Crowd", "Deadlines", "End", "Limits", "Link", "Listener", "Session"]
 
 HIGH_WATER = 256 * 1024   # output that may wait for the peer
 AHEAD = 64 * 1024         # input that may arrive while a command is under way
-_BACKLOG = 512
 _log = logging.getLogger(__name__)
 
 
@@ -384,21 +384,20 @@ class Listener:
         self.links: set[Link] = set()
         self.stopping = False
         self._every = tick
-        self._servers: list[asyncio.Server] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._acceptors: list[Acceptor] = []
+        self._ticker: asyncio.Task[None] | None = None
+        self._greeting: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
 
     async def start(self, sockets: Iterable[socket.socket]) -> None:
         """Begin to accept."""
-        loop = asyncio.get_running_loop()
         for one in sockets:
             if self.implicit:
-                one.setblocking(False)
-                one.listen(_BACKLOG)
-                self._tasks.append(loop.create_task(self._accept(one)))
+                acceptor = Acceptor(one, lambda accepted, name: Link(self).shake_hands(accepted, name))
             else:
-                self._servers.append(await loop.create_server(lambda: Link(self), sock=one, backlog=_BACKLOG))
-        self._tasks.append(loop.create_task(self._tick()))
+                acceptor = Acceptor(one, self._greet, refusal=lambda: self.crowded)
+            self._acceptors.append(acceptor)
+        self._ticker = asyncio.get_running_loop().create_task(self._tick())
 
     async def stop(self, grace: float = 20.0) -> None:
         """Accept no more, say goodbye to everyone who waits, let running commands end, abort after `grace` seconds."""
@@ -414,8 +413,8 @@ class Listener:
                 for link in list(self.links):
                     link.abort()
                 await asyncio.sleep(0)
-        for task in self._tasks:
-            task.cancel()
+        if self._ticker is not None:
+            self._ticker.cancel()
 
     async def drain(self) -> None:
         """Accept no more (others may hold the same sockets); returns when the last session has ended by itself."""
@@ -424,29 +423,25 @@ class Listener:
             await asyncio.sleep(1)
 
     def _close_ports(self) -> None:
-        for server in self._servers:
-            server.close()
-        for task in self._tasks[:-1]:  # all but the ticker, which watches over those who leave
-            task.cancel()
+        for acceptor in self._acceptors:
+            acceptor.close()
 
     def gone(self) -> None:
         """A link is closed."""
         if not self.links:
             self._empty.set()
 
-    async def _accept(self, listening: socket.socket) -> None:
-        """Connections that begin with TLS are accepted by hand, to count them before their handshake."""
-        loop = asyncio.get_running_loop()
-        with listening:
-            while True:
-                try:
-                    accepted, name = await loop.sock_accept(listening)
-                except OSError as error:
-                    _log.warning("cannot accept a connection: %s", error)
-                    await asyncio.sleep(1)  # out of descriptors: others must close first (P07)
-                    continue
-                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                Link(self).shake_hands(accepted, name)
+    def _greet(self, accepted: socket.socket, name: Any) -> None:
+        """A session on a connection that was just accepted."""
+        task = asyncio.get_running_loop().create_task(self._connect(accepted))
+        self._greeting.add(task)
+        task.add_done_callback(self._greeting.discard)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: Link(self), accepted)
+        except OSError:
+            accepted.close()
 
     async def _tick(self) -> None:
         while True:

@@ -45,6 +45,7 @@ from bridge.store.queuetables import (
     recipient,
     schema,
 )
+from bridge.store.sqlite import is_damage
 
 _COMMIT = Failpoint("queuedb.commit", "a group of queue rows")
 _GENERATION = Failpoint("queuedb.generation", "the generation beside the spool")
@@ -112,8 +113,8 @@ class QueueDb:
             return True
         try:
             return bool(self.database.check())
-        except StoreError:
-            return True
+        except StoreError as error:
+            return is_damage(error)
 
     def close(self) -> None:
         """Commit what waits; from now on everything is a StoreError."""
@@ -131,6 +132,8 @@ class QueueDb:
         try:
             found = self.database.check()
         except StoreError as error:
+            if not is_damage(error):
+                raise
             found = [str(error)]
         if not found:
             return False

@@ -29,11 +29,25 @@ COMMITS = 1000              # commits that call for a checkpoint
 SPARE_READERS = 16
 
 _PRAGMAS = ("foreign_keys=ON", "wal_autocheckpoint=0", "mmap_size=0", "trusted_schema=OFF", "temp_store=MEMORY")
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 _TROUBLE = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_INTERRUPT,
 }
+
+
+def is_damage(error: BaseException) -> bool:
+    """Is it the file itself that is bad? Not if we could not open it for lack of descriptors or room, or wait for a
+    lock: it is as good as before then, and only we are in trouble (P06, P07)."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, sqlite3.Error):
+            code = getattr(cause, "sqlite_errorcode", 0)
+            return code & 0xFF in _DAMAGE or code in _UNREADABLE
+        cause = cause.__cause__
+    return False
 
 
 class Sqlite:

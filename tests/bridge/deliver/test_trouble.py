@@ -139,3 +139,11 @@ def test_text_is_bounded():
     """sec-O05: what goes into a record is short."""
     assert len(judge(Trouble.PEER, "x" * 5000).outcome.reply.text) == 500
     assert judge(Trouble.PEER, "said rubbish").outcome.reply == Reply(451, "4.5.0", "said rubbish")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EDQUOT, errno.ENOSPC, errno.EIO])
+def test_want_of_our_own_machine_is_temporary(number: int) -> None:
+    """P07, P12: no descriptors, no quota: the whole node slows down, and nobody gets his mail back."""
+    verdict = judge_error(OSError(number, os.strerror(number)))
+    assert isinstance(verdict.outcome, Deferred)
+    assert verdict.throttle is Throttle.NODE

@@ -336,10 +336,10 @@ POINTS = [name for name in failpoints.registered() if name.startswith("spool.") 
 
 
 @pytest.mark.parametrize("size", [100, 300_000])
-@pytest.mark.parametrize("action", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("action", ["EIO", "ENOSPC", "EDQUOT", "EMFILE", "ENFILE"])
 @pytest.mark.parametrize("point", POINTS)
 def test_p12_every_failpoint_of_the_way_in(strangers: Any, point: str, action: str, size: int) -> None:
-    """P05, P06: a 4xx, nothing kept, and the session goes on."""
+    """P05, P06, P07: a 4xx, nothing kept, and the session goes on."""
     failpoints.arm(f"{point}={action}")
     one = strangers.call()
     one.say("EHLO x")
@@ -349,7 +349,7 @@ def test_p12_every_failpoint_of_the_way_in(strangers: Any, point: str, action: s
         reply = one.hear()
     if point != "spool.unlink":
         assert re.match(r"45[12] 4\.3\.[01] ", reply), reply
-        assert ("452" in reply) == (action == "ENOSPC") or one.say("NOOP").startswith("250 ")
+        assert ("452" in reply) == (action in ("ENOSPC", "EDQUOT")) or one.say("NOOP").startswith("250 ")
         assert strangers.files() == []
     failpoints.arm("")
     assert one.begin().startswith("354")

@@ -1,5 +1,7 @@
 """Rows of the queue: adopted once, leased by one, recorded in groups, made again when the file is lost."""
 import os
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -200,6 +202,39 @@ def test_damaged_database_is_set_aside(queue, tmp_path, harm):
     second.close()
 
 
+@contextmanager
+def no_descriptors():
+    """As when this process has used up all that it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_descriptors_the_database_is_not_taken_for_damaged(queue, tmp_path):
+    """P07: it would be made anew, and what was sent in part be sent again (D-7 window 4)."""
+    queue.adopt([new("M1", row(1))], "boot", NOW).result()
+    queue.close()
+    second = open_queue(tmp_path)
+    with no_descriptors(), pytest.raises(StoreError):
+        second.start("b", NOW)
+    second.close()
+    third = open_queue(tmp_path)
+    found = third.start("b", NOW)
+    assert not found.rebuilt
+    assert found.open == frozenset({"M1"})
+    third.database._driver._spare.clear()
+    with no_descriptors():
+        assert not third.broken()
+    assert third.known(["M1"]) == {"M1": OPEN}
+    third.close()
+    assert list(tmp_path.glob("queue.db.corrupt*")) == []
+
+
 @pytest.mark.parametrize("note", [None, "99", "rubbish"])
 def test_generation_tells_an_old_database(queue, tmp_path, note):
     """sec-Q06: a database that was put back from a copy is older than the spool remembers."""
@@ -213,7 +248,7 @@ def test_generation_tells_an_old_database(queue, tmp_path, note):
     second.close()
 
 
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT", "EMFILE", "EIO"])
 def test_failed_commit_stores_nothing(queue, error):
     failpoints.arm(f"queuedb.commit={error}@1")
     with pytest.raises(StoreError):

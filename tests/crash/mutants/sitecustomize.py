@@ -163,7 +163,15 @@ def _lossy_database(synchronous: str) -> None:
     engine.Database.__init__ = made  # type: ignore[method-assign]
 
 
+def _no_reserve() -> None:
+    """Connections may have every descriptor."""
+    from bridge import accept
+
+    accept.ceiling = lambda: 1 << 30
+
+
 _MUTANTS = {
+    "no-reserve": _no_reserve,
     "no-spool-sync": lambda: _no_sync(("spool.",)),
     "no-delivery-sync": lambda: _no_sync(("delivery.",)),
     "yes-before-the-disk": _yes_before_the_disk,

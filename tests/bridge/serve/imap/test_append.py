@@ -122,7 +122,7 @@ def test_lost_in_the_middle(world, talk):
     assert other.data("STATUS INBOX (MESSAGES)") == [["STATUS", "INBOX", ["MESSAGES", 0]]]
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO])
 def test_disk_trouble_while_it_comes(world, one, monkeypatch, error):
     """P12: a full disk is NO with its code; the conversation stays in step and nothing is left behind."""
     def broken(self, data):
@@ -135,10 +135,11 @@ def test_disk_trouble_while_it_comes(world, one, monkeypatch, error):
     assert drafts(world) == []
 
 
+@pytest.mark.parametrize("trouble", ["ENOSPC", "EDQUOT"])
 @pytest.mark.parametrize("point", ["append.sync", "append.show", "append.folder"])
-def test_disk_trouble_at_the_end(world, one, point):
+def test_disk_trouble_at_the_end(world, one, point, trouble):
     try:
-        failpoints.arm(f"{point}=ENOSPC")
+        failpoints.arm(f"{point}={trouble}")
         end = one.append(letter(1))
     finally:
         failpoints.arm("")
