@@ -56,6 +56,7 @@ class Lab:
     server: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
+    prefix: tuple[str, ...] = ()        # a command that runs what follows it, in a place of its own
     data: Path | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
@@ -102,7 +103,7 @@ class Lab:
     def command(self, *words: str, text: str | None = None, check: bool = True, **environ: str) -> str:
         """Run `estafeta WORDS` on this folder and give what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "bridge", *words],
+            [*self.prefix, sys.executable, "-m", "bridge", *words],
             input=text,
             capture_output=True,
             text=True,
@@ -121,7 +122,10 @@ class Lab:
         words = ["--single"] if self.single else []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "run", "--config", str(self.config), "--allow-root", *words],
+                [
+                    *self.prefix, sys.executable, "-m", "bridge", "run", "--config", str(self.config), "--allow-root",
+                    *words,
+                ],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

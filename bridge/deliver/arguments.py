@@ -97,7 +97,7 @@ def values_of(copy: Copy, account: Account | None, identity: Identity, delimiter
     ours = {"d": domain, "u": identity.name, "h": identity.home, "m": ""}
     if account is not None:
         user, domain = split(account.address)
-        ours |= {"u": user, "d": domain, "h": str(account.home), "m": str(account.maildir)}
+        ours |= {"u": account.system or user, "d": domain, "h": str(account.home), "m": str(account.maildir)}
     for value in ours.values():
         if _UNFIT_OURS.search(value) or value.startswith("-"):
             raise Unfit(f"{value!r} can't be given to a program")

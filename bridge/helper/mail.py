@@ -17,7 +17,7 @@ from bridge.model.envelope import Envelope, Origin
 from bridge.store.delivery import Copy, Letter, Maildirs
 from bridge.store.mailbox import Mailstore, Owner
 from bridge.store.mbox import Mbox
-from bridge.store.mboxfile import Rules
+from bridge.store.mboxfile import Locker, Rules
 from bridge.store.spool import Damaged, Spooled
 from bridge.wire.helper import Request
 
@@ -54,7 +54,7 @@ def deliver(person: Person, request: Request, descriptor: int, settings: Setting
     raise found
 
 
-def mailstore(person: Person, settings: Settings) -> Mailstore:
+def mailstore(person: Person, settings: Settings, locker: Locker | None = None) -> Mailstore:
     """The mailboxes of this one user. Call it as that user."""
     groups = lock_groups(person.account)
     delivery = settings.delivery
@@ -65,7 +65,7 @@ def mailstore(person: Person, settings: Settings) -> Mailstore:
         patience = min(PATIENCE, float(delivery.lock_seconds))
         rules = Rules(
             delivery.mbox_quoting, patience, mode=0o660, owners=frozenset((0, person.uid)),
-            group=groups[0] if groups else -1,
+            group=groups[0] if groups and locker is None else -1, locker=locker,
         )  # fmt: skip
         return Mbox(person.account.mbox, rules, settings.accounts.mbox_status)
 

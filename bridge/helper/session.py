@@ -11,26 +11,30 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 
 from bridge.config.schema import Settings
+from bridge.helper import locks
 from bridge.helper.mail import mailstore
 from bridge.helper.people import Person, become
 from bridge.model.account import Account
 from bridge.serve.imap import service as imap
 from bridge.serve.listener import Deadlines, Link, Listener
 from bridge.serve.pop3 import session as pop3
+from bridge.store.mailbox import Mailstore
 
 _THREADS = 2
 
 
 def serve(person: Person, protocol: str, end: int, settings: Settings) -> None:
-    """Until the session is over."""
+    """Until the session is over. Begins as root."""
+    locker = locks.begin(person)
     become(person)
     with socket.socket(fileno=end) as one:
         one.setblocking(False)
-        asyncio.run(_serve(person, protocol, one, settings))
+        asyncio.run(_serve(person, protocol, one, mailstore(person, settings, locker), settings))
 
 
-async def _serve(person: Person, protocol: str, end: socket.socket, settings: Settings) -> None:
-    store = mailstore(person, settings)
+async def _serve(
+    person: Person, protocol: str, end: socket.socket, store: Mailstore, settings: Settings
+) -> None:
     threads = ThreadPoolExecutor(_THREADS, "mail")
     if protocol == "imap":
         service = imap.Service(

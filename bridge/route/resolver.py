@@ -194,7 +194,8 @@ class _Walk:
             return True
         account = _account(local, domain, kind, tables)
         if account is not None:
-            self._end(step, Kind.MAILBOX, account.address)
+            found = f"system user {account.system} (passwd, number {-account.id})" if account.system else ""
+            self._end(_said(step, found) if found else step, Kind.MAILBOX, account.address)
         return account is not None
 
     def _expand(self, step: _Step, alias: Alias) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from bridge.model.errors import StoreError
 from bridge.store import files
@@ -60,7 +60,8 @@ class Busy(Exception):
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How to append. `patience`: seconds to wait for locks; `stale`: age at which a dot-lock belongs to nobody;
-    `owners`: user numbers that the file may belong to; `group`: whom a new one belongs to, -1: as the folder says."""
+    `owners`: user numbers that the file may belong to; `group`: whom a new one belongs to, -1: as the folder says;
+    `locker`: makes dot-locks by other means, for a process that may not make files beside the mbox."""
 
     quoting: Quoting = "mboxrd"
     patience: float = 30.0
@@ -68,6 +69,22 @@ class Rules:
     mode: int = 0o600
     owners: Collection[int] = ()
     group: int = -1
+    locker: "Locker | None" = None
+
+
+class Lock(Protocol):
+    """A dot-lock on its way, used as a context: see `DotLock`."""
+
+    left: tuple[int, int] | None
+
+    def __enter__(self) -> "Lock": ...
+    def __exit__(self, *error: object) -> None: ...
+    def take(self) -> bool: ...
+    def note(self, inode: int, length: int) -> None: ...
+    def keep(self) -> None: ...
+
+
+Locker = Callable[[int, str, float], Lock]      # folder, name of the mbox, age of a stale lock
 
 
 def append(path: Path, below: Path, spooled: Spooled, copy: Copy, now: float, rules: Rules) -> None:
@@ -187,7 +204,7 @@ def _locked(folder: int, name: str, rules: Rules) -> Iterator["Box"]:
     for _ in range(_REOPEN):
         descriptor, made = _open(folder, name, rules)
         try:
-            with _DotLock(folder, name, rules.stale) as lock:
+            with (rules.locker or DotLock)(folder, name, rules.stale) as lock:
                 _wait(lambda: _take_both(descriptor, lock), end, name)     # noqa: B023 - called at once
                 if not _is(descriptor, folder, name):
                     continue
@@ -200,7 +217,7 @@ def _locked(folder: int, name: str, rules: Rules) -> Iterator["Box"]:
     raise Busy(f"{name} was replaced again and again")
 
 
-def _take_both(descriptor: int, lock: "_DotLock") -> bool:
+def _take_both(descriptor: int, lock: Lock) -> bool:
     """Both locks or none, so that two programs that take them in another order can't wait for each other."""
     if not _flock(descriptor, _WHOLE_FILE):
         return False
@@ -239,7 +256,7 @@ def _is(descriptor: int, folder: int, name: str) -> bool:
 # --- the dot-lock
 
 
-class _DotLock:
+class DotLock:
     """`NAME.lock` beside the file: a unique file is linked to it, which is atomic on NFS, too.
 
     Its text is our process, our machine and, once the lock is held, inode and length of the file before our append.
@@ -252,7 +269,7 @@ class _DotLock:
         self._held = False
         self.left: tuple[int, int] | None = None       # what a dead process noted: inode, length
 
-    def __enter__(self) -> "_DotLock":
+    def __enter__(self) -> "DotLock":
         self._descriptor = files.create(self._draft, _LOCK, folder=self._folder, mode=0o644)
         os.write(self._descriptor, f"{os.getpid()}\n{socket.gethostname()}\n".encode())
         return self
@@ -281,8 +298,11 @@ class _DotLock:
 
     def note(self, inode: int, length: int) -> None:
         """What the file is to be cut back to if we die; before the first byte is written."""
-        files.write(self._descriptor, f"estafeta append {inode} {length}\n".encode(), _NOTE)
-        files.fdatasync(self._descriptor, _NOTE)
+        note(self._descriptor, inode, length)
+
+    def fileno(self) -> int:
+        """The lock's own file."""
+        return self._descriptor
 
     def keep(self) -> None:
         """Leave the lock in place: the file is not as it should be."""
@@ -314,6 +334,12 @@ class _DotLock:
         files.unlink(aside, _LOCK, folder=self._folder)
 
 
+def note(lock: int, inode: int, length: int) -> None:
+    """Into a held dot-lock: what `repair` is to cut the file back to."""
+    files.write(lock, f"estafeta append {inode} {length}\n".encode(), _NOTE)
+    files.fdatasync(lock, _NOTE)
+
+
 def _dead(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -330,7 +356,7 @@ def _dead(pid: int) -> bool:
 class Box:
     """The open file while both locks are held."""
 
-    def __init__(self, descriptor: int, folder: int, lock: _DotLock, made: bool) -> None:
+    def __init__(self, descriptor: int, folder: int, lock: Lock, made: bool) -> None:
         self.descriptor, self._folder, self._lock, self._made = descriptor, folder, lock, made
 
     def append(self, chunks: Iterable[bytes]) -> None:
