@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from bridge.model.network import address
+
 OLDEST = 4 * 3600  # seconds that a page may stay open before its form is sent
 NETWORKS = 10_000  # remembered at a time
 _HOUR = 3600
@@ -19,11 +21,10 @@ _HOUR = 3600
 
 def network(client: str) -> str:
     """The network of a client: /24 or /64, since whoever has one address there has many."""
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
+    found = address(client)
+    if found is None:
         return client[:64]
-    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 64), strict=False))
+    return str(ipaddress.ip_network((found, 24 if found.version == 4 else 64), strict=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from bridge.store import files
 from listmgr.addresses import valid_name
@@ -34,24 +35,19 @@ SANDBOX = "default-src 'none'; sandbox"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An open file. Read it by `chunks`, which closes it."""
+    """An open file. Read it by `chunks`, which closes it; it is closed as well when nobody came to read it."""
 
-    descriptor: int
-    size: int
+    file: BinaryIO
     etag: str
     headers: dict[str, str]
 
     def chunks(self) -> Iterator[bytes]:
-        try:
-            at = 0
-            while data := os.pread(self.descriptor, CHUNK, at):
-                at += len(data)
+        with self.file:
+            while data := self.file.read(CHUNK):
                 yield data
-        finally:
-            os.close(self.descriptor)
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        self.file.close()
 
 
 def is_public(root: Path, name: str) -> bool:
@@ -100,4 +96,4 @@ def _described(descriptor: int, parts: list[str]) -> Found | None:
             "Content-Security-Policy": SANDBOX,
         }
     headers |= {"Cache-Control": "public, max-age=60", "Content-Length": str(status.st_size)}
-    return Found(descriptor, status.st_size, f'"{status.st_mtime_ns:x}-{status.st_size:x}"', headers)
+    return Found(os.fdopen(descriptor, "rb"), f'"{status.st_mtime_ns:x}-{status.st_size:x}"', headers)

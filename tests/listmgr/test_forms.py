@@ -44,7 +44,13 @@ def test_another_server_makes_other_tokens(forms: Forms, clock: list[float]) -> 
 
 @pytest.mark.parametrize(
     ("client", "expected"),
-    [("192.0.2.7", "192.0.2.0/24"), ("2001:db8::7", "2001:db8::/64"), ("", ""), ("x" * 100, "x" * 64)],
+    [
+        ("192.0.2.7", "192.0.2.0/24"),
+        ("::ffff:192.0.2.7", "192.0.2.0/24"),
+        ("2001:db8::7", "2001:db8::/64"),
+        ("", ""),
+        ("x" * 100, "x" * 64),
+    ],
 )
 def test_networks(client: str, expected: str) -> None:
     assert network(client) == expected
