@@ -1,4 +1,4 @@
-"""The addresses of a list: the ten that Mailman has, with the forms that carry a token or a member.
+"""The addresses of a list: the ten that Mailman has, with the form that carries a token.
 
 Promises: pure; `verb` and `parse` agree with each other for every list name that `valid_name` lets through; a name that
 ends like one of the ten (`team-owner`) is refused when a list is made, so no two lists can claim one address.
@@ -63,18 +63,6 @@ def parse(address: str) -> Parsed:
         raise ValueError(f"not a list address: {address[:100]!r}")
     name, verb, detail = found.groups()
     return Parsed(name.lower(), Verb((verb or "post").lower()), detail or "")
-
-
-def verp(member: str) -> str:
-    """A member's address in the detail of a bounce address: `user@host` is `user=host`."""
-    user, _, host = member.rpartition("@")
-    return f"{user}={host}"
-
-
-def unverp(detail: str) -> str:
-    """The member that a bounce address names, or ""."""
-    user, _, host = detail.rpartition("=")
-    return f"{user}@{host}" if user and host else ""
 
 
 def single(value: bytes | str | None) -> addresses.Mailbox | None:

@@ -154,7 +154,9 @@ def reached(connection: Connection, which: MailingList, address: str) -> str:
     name, _, host = address.rpartition("@")
     if which.options.umbrella_list:
         return f"{name}{which.options.umbrella_member_suffix}@{host}"
-    if posting_addresses(connection).get(address.lower()) is not None:
+    column = tables.mailing_list.c
+    same = (column.name == name.lower()) & (column.host == host.lower())
+    if connection.execute(select(column.id).where(same)).first():
         return f"{name}-{Verb.OWNER.value}@{host}"
     return address
 

@@ -9,6 +9,7 @@ done.
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -59,7 +60,7 @@ def ask_to_join(office: Office, which: MailingList, wish: Wish) -> Result:
             return Result.REFUSED
         if roster.find(connection, which, wish.address) is not None:
             return Result.MEMBER
-        return _token(connection, office, which, wish, Action.SUBSCRIBE)
+        return _token(connection, office, which, wish, Action.SUBSCRIBE, {})
 
     return _ask(office, which, wish, office.core.write_now(unit), "invite" if wish.invited else "confirm")
 
@@ -70,13 +71,16 @@ def ask_to_leave(office: Office, which: MailingList, wish: Wish) -> Result:
     def unit(connection: Connection) -> Result | str:
         if roster.find(connection, which, wish.address) is None:
             return Result.NOT_MEMBER
-        return _token(connection, office, which, wish, Action.UNSUBSCRIBE)
+        return _token(connection, office, which, wish, Action.UNSUBSCRIBE, {})
 
     return _ask(office, which, wish, office.core.write_now(unit), "confirm_leave")
 
 
-def _token(connection: Connection, office: Office, which: MailingList, wish: Wish, action: Action) -> Result | str:
-    """A new token, unless the address was asked lately or got enough mail from us today."""
+def _token(
+    connection: Connection, office: Office, which: MailingList, wish: Wish, action: Action, more: dict[str, Any]
+) -> Result | str:  # fmt: skip
+    """A new token, unless the address was asked lately or got enough mail from us today; `more`: what `confirm` needs
+    besides the wish."""
     now, key = office.clock.now(), fold(wish.address)
     if pending.asked(connection, which, action, key, origin=wish.origin, since=now - ASK_AGAIN):
         return Result.RECENT
@@ -84,7 +88,7 @@ def _token(connection: Connection, office: Office, which: MailingList, wish: Wis
     limit = office.settings.answers_per_day
     if not answers.allowed(connection, wish.address, cause, limit=limit, now=now, proven=wish.proven):
         return Result.RECENT
-    data = {"address": wish.address, "name": wish.name, "language": wish.language}
+    data = {"address": wish.address, "name": wish.name, "language": wish.language, **more}
     return pending.ask(
         connection, which, action, key, data, origin=wish.origin, now=now,
         days=office.settings.confirm_days, random=office.random,
@@ -163,17 +167,7 @@ def ask_to_move(office: Office, which: MailingList, old: str, wish: Wish, *, eve
             return Result.REFUSED
         if fold(wish.address) != fold(old) and roster.find(connection, which, wish.address) is not None:
             return Result.MEMBER
-        now, key = office.clock.now(), fold(wish.address)
-        if pending.asked(connection, which, Action.MOVE, key, origin=wish.origin, since=now - ASK_AGAIN):
-            return Result.RECENT
-        limit, cause = office.settings.answers_per_day, f"move:{which.name}:{wish.origin}"
-        if not answers.allowed(connection, wish.address, cause, limit=limit, now=now):
-            return Result.RECENT
-        data = {"address": wish.address, "old": old, "everywhere": everywhere, "language": wish.language}
-        return pending.ask(
-            connection, which, Action.MOVE, key, data, origin=wish.origin, now=now,
-            days=office.settings.confirm_days, random=office.random,
-        )  # fmt: skip
+        return _token(connection, office, which, wish, Action.MOVE, {"old": old, "everywhere": everywhere})
 
     return _ask(office, which, wish, office.core.write_now(unit), "confirm_move", {"old": old})
 

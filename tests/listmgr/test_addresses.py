@@ -40,12 +40,6 @@ def test_names_that_no_list_may_have(name: str) -> None:
     assert not addresses.valid_name(name)
 
 
-def test_verp_round_trip() -> None:
-    assert addresses.verp("a.b+c@example.net") == "a.b+c=example.net"
-    assert addresses.unverp("a.b+c=example.net") == "a.b+c@example.net"
-    assert addresses.unverp("nothing") == ""
-
-
 @pytest.mark.parametrize(
     "value",
     [
