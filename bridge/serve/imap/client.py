@@ -102,7 +102,7 @@ class Box:
         """Where the messages that a command names are in the view."""
         uids = self.view.uids
         if messages.saved:
-            return _runs(number - 1 for number in map(self.view.number, saved) if number)
+            return runs(number - 1 for number in map(self.view.number, saved) if number)
         if uid:
             return messages.slices(uids)
         count = len(uids)
@@ -127,7 +127,16 @@ class Box:
         return [number(uid) for uid in uids]
 
 
-def _runs(places: Iterable[int]) -> Slices:
+def window(numbers: Sequence[int], first: int, last: int) -> Sequence[int]:
+    """What PARTIAL leaves of a result: from the first on, or from the last on where both are negative (RFC 9394)."""
+    low, high = min(abs(first), abs(last)), max(abs(first), abs(last))
+    if first > 0:
+        return numbers[low - 1 : high]
+    return numbers[max(0, len(numbers) - high) : max(0, len(numbers) - low + 1)]
+
+
+def runs(places: Iterable[int]) -> Slices:
+    """Ascending places of a view as slices."""
     out: Slices = []
     for at in places:
         if out and out[-1][1] == at:

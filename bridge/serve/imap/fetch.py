@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from bridge.model.errors import StoreError
-from bridge.serve.imap.client import Box, Client, Result, Slices, completed
+from bridge.serve.imap.client import Box, Client, Result, Slices, completed, runs, window
 from bridge.serve.imap.message import flag_texts
 from bridge.serve.imap.sections import Reader, is_known_part
 from bridge.serve.imap.trouble import Answer, Broken, Refusal
@@ -187,7 +187,6 @@ class _Plan:
                 out, size = [], 0
         yield b"".join(out)
 
-
     def _pieces(self, reader: Reader) -> Iterator[bytes | Iterator[bytes]]:
         """What was asked of one message: bytes, or a stream that must be sent before the next piece is asked for."""
         begun = False
@@ -274,7 +273,7 @@ def fetch(client: Client, command: Command) -> Result:
         raise Refusal("ENABLE QRESYNC first", "", "BAD")
     places = box.places(asked.messages, asked.uid, client.saved)
     if asked.partial is not None:
-        places = _window(places, *asked.partial)
+        places = runs(window([at for start, stop in places for at in range(start, stop)], *asked.partial))
     if not places and not asked.vanished:
         return completed(command.name)
     count = sum(stop - start for start, stop in places)
@@ -294,14 +293,6 @@ def _items(client: Client, asked: Fetch) -> list[Item]:
     if _MODSEQ in items:
         client.enabled.add("CONDSTORE")
     return items
-
-
-def _window(places: Slices, first: int, last: int) -> Slices:
-    """PARTIAL: from the first on, or from the last on where both are negative."""
-    numbers = [at for start, stop in places for at in range(start, stop)]
-    low, high = min(abs(first), abs(last)), max(abs(first), abs(last))
-    chosen = numbers[low - 1 : high] if first > 0 else numbers[max(0, len(numbers) - high) : len(numbers) - low + 1]
-    return [(low, high + 1) for low, high in ranges_of(chosen)]
 
 
 def _answers(plan: _Plan, ranges: Ranges, changed_since: int) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ RFC: 3501 and 9051 section 6.4.4; 4731 (ESEARCH), 5182 (SEARCHRES), 5256 (SORT, 
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from bridge.serve.imap.client import Box, Client, Result, completed
+from bridge.serve.imap.client import Box, Client, Result, completed, window
 from bridge.serve.imap.trouble import Answer, Refusal
 from bridge.store.mail import Column
 from bridge.wire.imap import encode
@@ -135,7 +135,7 @@ def _esearch(
 ) -> bytes:  # fmt: skip
     partial = None
     if asked.partial is not None:
-        partial = asked.partial, _window(numbers, *asked.partial)
+        partial = asked.partial, window(numbers, *asked.partial)
     return encode.esearch(
         command.tag, asked.uid,
         least=numbers[0] if numbers and "MIN" in returns else None,
@@ -144,13 +144,6 @@ def _esearch(
         everything=numbers if "ALL" in returns else None,
         modseq=modseq, partial=partial,
     )  # fmt: skip
-
-
-def _window(numbers: Sequence[int], first: int, last: int) -> Sequence[int]:
-    low, high = min(abs(first), abs(last)), max(abs(first), abs(last))
-    if first > 0:
-        return numbers[low - 1 : high]
-    return numbers[max(0, len(numbers) - high) : max(0, len(numbers) - low + 1)]
 
 
 HANDLERS: dict[str, Callable[[Client, Command], Result]] = {

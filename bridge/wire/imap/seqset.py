@@ -178,7 +178,7 @@ def compact(numbers: Iterable[int]) -> bytes:
 
 
 def ranges_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Ascending numbers as ranges; a number that doesn't ascend by one starts a new range, so order is kept."""
+    """Numbers above 0 as ranges; a number that doesn't ascend by one starts a new range, so order is kept."""
     out: list[tuple[int, int]] = []
     low = high = 0
     for number in numbers:

@@ -78,6 +78,9 @@ def test_numbers(one):
     assert [v[0] for v in one.data("UID FETCH 77:* FLAGS")] == [4]
     assert [v[0] for v in one.data("UID FETCH 1:* (FLAGS) (PARTIAL -1:-2)")] == [3, 4]
     assert [v[0] for v in one.data("UID FETCH 1:* (FLAGS) (PARTIAL 2:3)")] == [2, 3]
+    assert [v[0] for v in one.data("UID FETCH 1:* (FLAGS) (PARTIAL 1:2)")] == [1, 2]
+    assert [v[0] for v in one.data("UID FETCH 1:* (FLAGS) (PARTIAL -3:-9)")] == [1, 2]
+    assert one.data("UID FETCH 1:* (FLAGS) (PARTIAL -6:-9)") == []
     one.ok("CREATE Vacia")
     one.ok("SELECT Vacia")
     assert one.ok("FETCH 1:* UID") == []
