@@ -67,6 +67,7 @@ from bridge.store.tables import core
 from bridge.store.trace import TraceLog
 from bridge.watch.trace import Journal
 from bridge.web import pages
+from bridge.web.fetchmailconf import Desk
 from listmgr import passwords as list_passwords
 from listmgr import registry
 from listmgr import tables as list_tables
@@ -77,7 +78,7 @@ from listmgr.links import Links
 from listmgr.notices import Notices
 from listmgr.office import Office
 from listmgr.transport import ListTransport
-from listmgr.web import Keys, Throttled
+from listmgr.web import Keys, Page, Place, Throttled
 from listmgr.web import routes as list_routes
 
 log = logging.getLogger("estafeta")
@@ -288,7 +289,7 @@ class House:
 
     def fetch_accounts(self) -> tuple[list[FetchAccount], list[str]]:
         """The external accounts, their local targets full addresses that exist, and what is wrong with the others."""
-        found, problems = accounts_of(self.settings.fetch, self.address_of)
+        found, problems = accounts_of(self.settings.fetch, self.address_of, self.fetch_files)
         good = []
         for one in found:
             to = self.address_of(one.to)
@@ -370,8 +371,31 @@ class House:
         secret = secret_file(self.data / "web.secret")
         archives = Path(self.settings.paths.archives)
         return list_routes(
-            self.office, archives, secret=secret, override=Path(override) if override else None, keys=self.list_keys
-        )
+            self.office, archives, secret=secret, override=Path(override) if override else None, keys=self.list_keys,
+            pages=self.account_pages,
+        )  # fmt: skip
+
+    @cached_property
+    def account_pages(self) -> list[Page]:
+        """Pages of people with a mailbox here."""
+        if not self.settings.fetch.page:
+            return []
+
+        def owner(address: str) -> str:
+            found = self.account(address)
+            return found.address if found is not None else ""
+
+        def last(name: str) -> tuple[float, str] | None:
+            rows = (one for one in ledger.Ledger(self.core).accounts() if one.account == name)
+            return next(((one.last_poll, one.error) for one in rows), None)
+
+        desk = Desk(self.settings.fetch, self.fetch_files, last)
+        return [Page(Place("fetchmailconf", ("Mail from elsewhere", "Correo de otros sitios")), desk.answer, owner)]
+
+    @property
+    def fetch_files(self) -> Path:
+        """The run control files that people make on the page."""
+        return self.data / "fetchmailrc"
 
     @cached_property
     def list_authenticator(self) -> Authenticator[str]:

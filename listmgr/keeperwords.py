@@ -30,6 +30,9 @@ KEEPER = {
     "pages": ("Pages of this list", "Páginas de esta lista"),
     # coming in
     "login": ("Log in", "Entrar"),
+    "login_account": (
+        "This page is for people who have a mailbox here.", "Esta página es para quien tiene un buzón aquí."
+    ),
     "login_admin": (
         "These pages are for the owners of the list.", "Estas páginas son para los responsables de la lista."
     ),

@@ -84,6 +84,12 @@ class FetchAccount:
     timeout: int = setting(
         60, "Seconds without an answer that end a poll.", es="Segundos sin respuesta que acaban una consulta."
     )
+    reach: tuple[str, ...] = setting(
+        (),
+        "Servers that it may connect to: names, name:port, or public (mail ports of public servers); empty: any.",
+        es="Servidores con los que puede conectar: nombres, nombre:puerto o public (puertos de correo de servidores "
+        "públicos); vacío: cualquiera.",
+    )
     limit: int = setting(
         0, "Leave larger messages there, bytes; 0: no limit.", es="No recoger mensajes mayores, bytes; 0: sin límite."
     )
@@ -115,6 +121,23 @@ class Fetch:
         dict,
         "Run control files of users: local address = file; mail without a local name is theirs.",
         es="Ficheros de control de usuarios: dirección local = fichero; el correo sin nombre local es suyo.",
+    )
+
+    page: bool = setting(
+        True,
+        "Whoever has a mailbox here may set up own external accounts on the page /fetchmailconf.",
+        es="Quien tiene buzón aquí puede configurar sus cuentas externas en la página /fetchmailconf.",
+    )
+    page_hosts: tuple[str, ...] = setting(
+        (),
+        "Servers besides public ones that accounts of that page may use: name or name:port of the own network.",
+        es="Servidores, además de los públicos, que pueden usar las cuentas de esa página: nombre o nombre:puerto de "
+        "la red propia.",
+    )
+    page_tries: int = setting(
+        20,
+        "How often an hour one person may look at servers or try logins on that page.",
+        es="Cuántas veces por hora puede una persona mirar servidores o probar accesos en esa página.",
     )
 
     def problems(self) -> Iterator[Problem]:

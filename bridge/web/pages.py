@@ -107,6 +107,10 @@ def application(
     async def alive(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
+    async def no_icon(request: Request) -> Response:
+        """Pages name their own; a file that is opened by itself has none."""
+        return Response(status_code=204, headers={"Cache-Control": "public, max-age=86400"})
+
     async def failed(request: Request, error: Exception) -> Response:
         log.exception("page %s failed", request.url.path, exc_info=error)
         return PlainTextResponse("Something went wrong here; it has been noted.\n", 500)
@@ -114,7 +118,8 @@ def application(
     base = base_url(web, hostname, port)
     own = {urlsplit(base).hostname or "", hostname.lower(), "localhost", "127.0.0.1", "::1", *map(str.lower, web.hosts)}
     site = Starlette(
-        routes=[Route("/", index), Route("/healthz", alive), *routes], exception_handlers={Exception: failed}
+        routes=[Route("/", index), Route("/healthz", alive), Route("/favicon.ico", no_icon), *routes],
+        exception_handlers={Exception: failed},
     )
     return Guard(site, frozenset(own), base.startswith("https://"), any_host)
 

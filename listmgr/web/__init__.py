@@ -3,6 +3,7 @@
 Promises: every route that changes something is a POST, and each of them needs a token (a test walks the table).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -11,11 +12,12 @@ from starlette.routing import BaseRoute, Route
 import templates
 from listmgr.forms import Forms, Rate
 from listmgr.office import Office
-from listmgr.web import admin, admindb, login, member, members, membership, public
+from listmgr.web import account, admin, admindb, login, member, members, membership, public
+from listmgr.web.account import AccountVisit, Page
 from listmgr.web.login import administers, guarded, moderates
-from listmgr.web.site import Keys, Site, Throttled, Work, endpoint
+from listmgr.web.site import Keys, Place, Site, Throttled, Work, endpoint
 
-__all__ = ["Keys", "Throttled", "routes"]
+__all__ = ["AccountVisit", "Keys", "Page", "Place", "Throttled", "routes"]
 
 _BOTH = "GET POST"
 _TABLE: tuple[tuple[str, str, Work], ...] = (
@@ -28,6 +30,7 @@ _TABLE: tuple[tuple[str, str, Work], ...] = (
     ("/mailman/roster/{name}", "GET", public.show_roster),
     ("/mailman/login/{name}", "POST", login.come_in),
     ("/mailman/login/{name}/{token}", _BOTH, login.link),
+    ("/mailman/login", "POST", account.come_in),
     ("/mailman/logout", "POST", login.go_out),
     ("/mailman/admin", "GET", admin.overview),
     ("/mailman/admin/{name}", _BOTH, guarded(admin.category, "admin", administers)),
@@ -51,9 +54,11 @@ _TABLE: tuple[tuple[str, str, Work], ...] = (
 
 
 def routes(
-    office: Office, archives: Path, *, secret: bytes, override: Path | None = None, keys: Keys | None = None
-) -> list[BaseRoute]:
-    """All routes, to be mounted at the root. `secret`: at least 16 random bytes that outlive a restart."""
+    office: Office, archives: Path, *, secret: bytes, override: Path | None = None, keys: Keys | None = None,
+    pages: Sequence[Page] = (),
+) -> list[BaseRoute]:  # fmt: skip
+    """All routes, to be mounted at the root. `secret`: at least 16 random bytes that outlive a restart; `pages`: of
+    other rooms, for mail accounts."""
     settings, clock = office.settings, office.clock
     folders = [*([override / "web"] if override else []), Path(next(iter(templates.__path__))) / "web"]
     environment = jinja2.Environment(
@@ -61,5 +66,9 @@ def routes(
         trim_blocks=True, lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
     forms = Forms(secret, clock.now, office.random, settings.form_seconds)
-    site = Site(office, archives, forms, Rate(settings.form_hourly, clock.now), environment, keys or Keys())
-    return [Route(path, endpoint(site, work), methods=methods.split()) for path, methods, work in _TABLE]
+    site = Site(
+        office, archives, forms, Rate(settings.form_hourly, clock.now), environment, keys or Keys(),
+        tuple(one.place for one in pages),
+    )  # fmt: skip
+    table = [*_TABLE, *((f"/{one.place.path}", _BOTH, account.shown(one)) for one in pages)]
+    return [Route(path, endpoint(site, work), methods=methods.split()) for path, methods, work in table]

@@ -108,6 +108,12 @@ class Site:
         language = language_of(request)
         return self.answer(request, language, WORDS[language].nolist, status=404)
 
+    def back(self, request: Request, what: str, **query: str) -> Response:
+        """To this page with a word about what was done, so that loading it again does nothing again."""
+        last = quote(str(request.scope["path"]).rpartition("/")[2], safe="")
+        words = urlencode({"done": what, **{name: value for name, value in query.items() if value}})
+        return RedirectResponse(f"./{last}?{words}", 303)
+
     def find(self, request: Request) -> MailingList | None:
         with self.office.core.read() as connection:
             return registry.find(connection, request.path_params["name"])
@@ -162,9 +168,7 @@ class Visit:
 
     def done(self, what: str, **query: str) -> Response:
         """Back to the page with a word about what was done: loading it again does nothing again."""
-        last = quote(str(self.request.scope["path"]).rpartition("/")[2], safe="")
-        words = urlencode({"done": what, **{name: value for name, value in query.items() if value}})
-        return RedirectResponse(f"./{last}?{words}", 303)
+        return self.site.back(self.request, what, **query)
 
 
 Work = Callable[[Site, Request], Any]

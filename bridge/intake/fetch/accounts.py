@@ -14,8 +14,10 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from bridge.config.fetch import Fetch, FetchAccount
+from bridge.intake.fetch.reach import PUBLIC
 from bridge.model.address import fold
 from bridge.model.errors import ConfigError
 from bridge.model.language import tr
@@ -46,16 +48,26 @@ class RcFile:
     owner: str
     address_of: AddressOf
     cycle: int  # seconds between polls
+    reach: tuple[str, ...] = ()  # of its accounts; where it is limited, the owner is part of their names
 
 
-def accounts_of(settings: Fetch, address_of: AddressOf) -> tuple[list[FetchAccount], list[str]]:
-    """(accounts, problems). `address_of` makes a full address of a local name."""
+def accounts_of(
+    settings: Fetch, address_of: AddressOf, pages: Path | None = None
+) -> tuple[list[FetchAccount], list[str]]:
+    """(accounts, problems). `address_of` makes a full address of a local name; `pages` is the folder of the files that
+    people make on the page: theirs alone, and only to servers that `page_hosts` and the public ones are."""
     found, problems = list(settings.account), []
     sources = [RcFile(Path(name), "", address_of, settings.interval) for name in settings.rcfiles]
     sources += [
         RcFile(Path(name), address_of(owner), address_of, settings.interval)
         for owner, name in settings.user_rcfiles.items()
     ]
+    if pages is not None and settings.page:
+        reach = page_reach(settings)
+        sources += [
+            RcFile(path, unquote(path.name), address_of, settings.interval, reach)
+            for path in sorted(pages.glob("[!.]*@*"))
+        ]
     for one in sources:
         try:
             accounts, complaints = from_rc(one)
@@ -72,6 +84,15 @@ def accounts_of(settings: Fetch, address_of: AddressOf) -> tuple[list[FetchAccou
         ))
     unique = {one.name: one for one in reversed(found)}
     return list(reversed(unique.values())), problems
+
+
+def page_file(folder: Path, owner: str) -> Path:
+    """Where the accounts of an address are that were made on the page."""
+    return folder / quote(fold(owner), safe="@+")
+
+
+def page_reach(settings: Fetch) -> tuple[str, ...]:
+    return (PUBLIC, *settings.page_hosts)
 
 
 def read_rc(path: Path, owner: str = "") -> Rc:
@@ -169,7 +190,7 @@ def _account(file: RcFile, entry: Entry, user: User) -> FetchAccount:
         ))
     protocol = {"apop": "pop3"}.get(entry.protocol, entry.protocol)
     port, implicit = _port(entry.service, user.ssl)
-    name = f"{user.name}@{entry.name}"
+    name = f"{user.name}@{entry.name}" + (f" > {file.owner}" if file.reach else "")
     if len(name) > NAME or not name.isprintable():
         raise ValueError(tr(
             f"the name {name[:40]!r} is too long or has strange characters",
@@ -189,6 +210,7 @@ def _account(file: RcFile, entry: Entry, user: User) -> FetchAccount:
         password=user.password,
         auth="apop" if entry.protocol == "apop" else _AUTHS[entry.auth],  # type: ignore[arg-type]
         to=_target(file, user),
+        reach=file.reach,
         folders=user.folders or ("INBOX",),
         keep=user.keep,
         idle=user.idle,

@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from bridge.intake.fetch.reach import dial
+
 CHUNK = 262_144
 LINE = 16_000_000  # a SEARCH of two million messages is one line
 LINES = 100_000  # answers to one command
@@ -26,8 +28,9 @@ class Connection:
     """One connection, buffered. `deadline` is on the monotonic clock."""
 
     def __init__(
-        self, host: str, port: int, timeout: float, deadline: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, host: str, port: int, timeout: float, deadline: float, clock: Callable[[], float] = time.monotonic,
+        *, dial: Callable[[str, int, float], socket.socket] = dial,
+    ) -> None:  # fmt: skip
         self.host, self.port = host, port
         self._timeout, self._deadline, self._clock = timeout, deadline, clock
         self._command_deadline = deadline
@@ -35,7 +38,7 @@ class Connection:
         self._budget, self._lines = TEXT, LINES
         self._closing = threading.Lock()
         self._aborted = False
-        self.socket: socket.socket = socket.create_connection((host, port), self._left())
+        self.socket: socket.socket = dial(host, port, self._left())
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def start_tls(self, context: ssl.SSLContext, name: str) -> None:

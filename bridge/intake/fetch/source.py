@@ -13,10 +13,12 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import Protocol
 
 from bridge.config.fetch import FetchAccount
 from bridge.intake.fetch.connection import Connection
+from bridge.intake.fetch.reach import dial
 from bridge.model.language import tr
 
 MESSAGE_SECONDS = 600  # longest time that one command may take
@@ -110,7 +112,9 @@ def connect(account: FetchAccount, port: int, limits: Limits) -> Connection:
     check_arguments(account.host, account.user, account.password)
     context = tls_context(account) if account.tls == "implicit" else None
     try:
-        connection = Connection(account.host, port, account.timeout, limits.deadline)
+        connection = Connection(
+            account.host, port, account.timeout, limits.deadline, dial=partial(dial, reach=account.reach)
+        )
     except (OSError, UnicodeError) as error:  # UnicodeError: what the IDNA codec says of an impossible name
         raise trouble(account, error) from error
     if context is not None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli import fetchmailconf, fetchmailjob, fetchmailprobe
+from bridge.cli import fetchmailconf, fetchmailjob
+from bridge.intake.fetch import probe
 from bridge.store import failpoints
 from bridge.wire.fetchmailrc import parse
 from tests.bridge.intake.fetch.fakes import PASSWORD, USER, Fake, FakeImap, FakePop3, certificate
@@ -20,7 +21,7 @@ OLD = "# mine\nset daemon 300\npoll other.example.org proto pop3 user x password
 def rc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FETCHMAILHOME", str(tmp_path))
     monkeypatch.setenv("LC_ALL", "C")
-    monkeypatch.setattr(fetchmailprobe, "PORTS", ())
+    monkeypatch.setattr(probe, "PORTS", ())
     return tmp_path / "fetchmailrc"
 
 
@@ -39,7 +40,7 @@ def wizard(rc: Path, monkeypatch: pytest.MonkeyPatch) -> Wizard:
 
 def offer(monkeypatch: pytest.MonkeyPatch, *servers: tuple[Fake, str]) -> None:
     ports = tuple(("imap" if isinstance(one, FakeImap) else "pop3", one.port, tls) for one, tls in servers)
-    monkeypatch.setattr(fetchmailprobe, "PORTS", ports)
+    monkeypatch.setattr(probe, "PORTS", ports)
 
 
 def test_what_is_found_is_proposed_tried_and_written(
@@ -132,11 +133,11 @@ def test_the_probe_sees_tls_of_both_kinds(tmp_path: Path, monkeypatch: pytest.Mo
     ):  # fmt: skip
         offer(monkeypatch, (plain, ""), (pop3, ""), (imap, ""), (pop3s, "ssl"), (odd, ""))
         odd.greeting = "220 ready"
-        assert fetchmailprobe.probe("127.0.0.1") == [
+        assert probe.probe("127.0.0.1") == [
             ("pop3", pop3s.port, "ssl"), ("imap", imap.port, "starttls"), ("pop3", pop3.port, "starttls"),
             ("pop3", plain.port, "none"),
         ]  # fmt: skip
-    assert fetchmailprobe.probe("127.0.0.1") == []
+    assert probe.probe("127.0.0.1") == []
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(rc: Path, wizard: Wizard, capsys: pytest.CaptureFixture[str]) -> None:
