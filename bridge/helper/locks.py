@@ -78,7 +78,7 @@ class _Keeper:
     folder: int = -1
 
     def run(self) -> None:
-        self.folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.folder = mboxfile.open_parent(self.path)
         while request := self.one.recv(_WORD):
             word, number, stale = request.split()
             try:

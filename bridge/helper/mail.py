@@ -74,12 +74,14 @@ def mailstore(person: Person, settings: Settings, locker: Locker | None = None) 
 
 def lock_groups(account: Account) -> tuple[int, ...]:
     """The group that may make files beside the user's mbox: that of a folder of root's which it may write to, as
-    /var/mail is mail's on Debian."""
-    if account.store != "mbox" or account.mbox.is_relative_to(account.home):
+    /var/mail is mail's on Debian. A way there that somebody else could bend gives no group."""
+    folder = account.mbox.parent
+    if account.store != "mbox" or folder.is_relative_to(account.home):
         return ()
     try:
-        about = os.lstat(account.mbox.parent)
+        if any(os.lstat(one).st_uid != 0 for one in (folder, *folder.parents)):
+            return ()
+        about = os.stat(folder)
     except OSError:
         return ()
-    ours = stat.S_ISDIR(about.st_mode) and about.st_uid == 0 and about.st_gid != 0
-    return (about.st_gid,) if ours and about.st_mode & stat.S_IWGRP else ()
+    return (about.st_gid,) if about.st_uid == 0 and about.st_gid != 0 and about.st_mode & stat.S_IWGRP else ()

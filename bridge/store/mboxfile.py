@@ -143,12 +143,17 @@ def entry(first: bytes, chunks: Iterable[bytes]) -> Iterator[bytes]:
 # --- the way to the file
 
 
+def open_parent(path: Path) -> int:
+    """The folder that the administrator named; it may be a link, as /var/spool/mail is."""
+    return os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 @contextmanager
 def _folder_of(path: Path, below: Path) -> Iterator[int]:
     """The descriptor of the folder that `path` is in, each step below `below` taken without following a link."""
     if path == below or not path.is_relative_to(below) or ".." in path.parts:
         raise Unsafe(f"{path} is not below {below}")
-    folder = os.open(below, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = open_parent(below / "_")
     try:
         for part in (*path.relative_to(below).parts[:-1], ""):
             mode = os.fstat(folder).st_mode
