@@ -96,8 +96,40 @@ def newlist(words: list[str]) -> None:
             language=given.language,
             host=given.emailhost,
             quiet=given.quiet,
+            occupied=lambda address: _occupied(house, address),
         ),
     )
+
+
+def _occupied(house: "House", address: str) -> str:
+    """Why mail for this address would not come to a list of that name; "" where nothing is in the way (L02)."""
+    from bridge.model.address import fold, split
+    from bridge.route.resolver import is_wrapper
+    from bridge.route.tables import Domain
+
+    folded, tables = fold(address), house.current.tables
+    local, domain = split(folded)
+    kind = tables.domains.get(domain)
+    if kind is None or kind is Domain.RELAY:
+        ours = ", ".join(name for name, one in tables.domains.items() if one is not Domain.RELAY)
+        return tr(
+            f"{domain} is not a mail domain of this server ({ours})",
+            f"{domain} no es un dominio de correo de este servidor ({ours})",
+        )
+    for key in (folded, local) if kind is Domain.LOCAL else (folded,):
+        alias = tables.aliases.get(key)
+        if alias is not None and not all(map(is_wrapper, alias.targets)):
+            place = f"{alias.file}:{alias.line}"
+            return tr(
+                f"{key} is an alias already ({place}): its mail would not reach the list",
+                f"{key} ya es un alias ({place}): su correo no llegaría a la lista",
+            )
+    if house.accounts.by_address(folded) is not None:
+        return tr(
+            f"{address} is the mailbox of a user: the list would take its mail",
+            f"{address} es el buzón de un usuario: la lista se quedaría con su correo",
+        )
+    return ""
 
 
 def rmlist(words: list[str]) -> None:

@@ -54,9 +54,19 @@ def _with_password(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _add(house: "House", given: argparse.Namespace) -> None:
+    from bridge.route.resolver import Kind, explain
+
+    if any(route.kind is Kind.LIST for route in house.resolve(given.address)):
+        fail(
+            f"{given.address} is a mailing list: its mail would not reach the user",
+            f"{given.address} es una lista de correo: su correo no llegaría al usuario",
+        )
     password = _password(given.password_stdin)
     made = house.accounts.add(given.address, password, actor=CALLER, name=given.name, language=given.language)
     say(f"Added {made.address}; mailbox {_where(made)}", f"Añadida {made.address}; buzón {_where(made)}")
+    if all(route.target != made.address for route in house.resolve(made.address)):
+        way = "; ".join(explain(made.address, house.current.tables))
+        say(f"But its mail goes elsewhere: {way}", f"Pero su correo va a otro sitio: {way}")
 
 
 def _where(one: "Account") -> str:

@@ -5,6 +5,7 @@ all the same, for those who route mail elsewhere. Fails by: Stop.
 """
 
 import shutil
+from collections.abc import Callable
 
 from sqlalchemy import Connection
 
@@ -23,12 +24,15 @@ _WRAPPER = "/var/lib/mailman/mail/mailman"
 
 def newlist(
     desk: Desk, name: str = "", owner: str = "", password: str = "", *, language: str = "", host: str = "",
-    quiet: bool = False,
+    quiet: bool = False, occupied: Callable[[str], str] = lambda address: "",
 ) -> int:
     """Make a list; ask for what is missing, tell the owner unless `quiet`. Without a password the owners come in by a
-    link that is mailed to them."""
+    link that is mailed to them. `occupied(address)`: why mail for that address would not come to the list, or ""."""
     name = name or desk.ask("Enter the name of the list: ", "Nombre de la lista: ")
     name, _, given = name.partition("@")
+    host = host or given or desk.host
+    if name and (why := occupied(f"{name}@{host}")):
+        raise Stop(why)
     if not owner:
         question = "Enter the email of the person running the list: "
         owner = desk.ask(question, "Correo de la persona responsable de la lista: ")
@@ -47,7 +51,7 @@ def newlist(
         )
     if password:
         _require(desk, password, name)
-    which = _create(desk, name, host or given or desk.host, owner, language)
+    which = _create(desk, name, host, owner, language)
     if password:
         put(desk, which, "admin", password)
     print(aliases(which), file=desk.stdout)

@@ -62,3 +62,29 @@ def test_a_log_file_may_be_moved_away(tmp_path: Path) -> None:
         until(lambda: (tmp_path / "mail.log").exists() and "generation 2" in (tmp_path / "mail.log").read_text())
         assert lab.stop() == 0
         assert "stopping" in (tmp_path / "mail.log").read_text()
+
+
+def test_lists_users_and_aliases_keep_their_names(lab: Lab) -> None:
+    """L01, L02: a list whose mail would go elsewhere, or would take a user's, is not made; nor a user over a list."""
+    spanish = {"LANG": "es_ES.UTF-8"}
+
+    def newlist(*words: str, **environ: str) -> str:
+        return lab.command("newlist", "-q", *words, f"ana@{DOMAIN}", "three long words", check=False, **environ)
+
+    assert f"ana@{DOMAIN} is the mailbox of a user" in newlist("ana")
+    assert f"ana@{DOMAIN} es el buzón de un usuario" in newlist("ana", **spanish)
+    assert f"example.net is not a mail domain of this server ({DOMAIN})" in newlist("-e", "example.net", "names")
+    assert "no es un dominio de correo de este servidor" in newlist("-e", "example.net", "names", **spanish)
+    aliases = lab.folder / "aliases.names"
+    aliases.write_text('boss: ana\nnames: "|/var/lib/mailman/mail/mailman post names"\n')
+    pasted = {"ESTAFETA__MAIL__ALIASES": str(aliases)}
+    assert f"boss is an alias already ({aliases}:1)" in newlist("boss", **pasted)
+    assert "names" not in lab.command("list_lists")
+    assert f"names@{DOMAIN} works already" in newlist("names", **pasted)
+    user = ("user", "add", f"names@{DOMAIN}", "--password-stdin")
+    assert "is a mailing list" in lab.command(*user, text="three long words\n", check=False)
+    assert "es una lista de correo" in lab.command(*user, text="three long words\n", check=False, **spanish)
+    user = ("user", "add", f"boss@{DOMAIN}", "--password-stdin")
+    assert f"goes elsewhere: boss@{DOMAIN} -> alias boss" in lab.command(*user, text="three long words\n", **pasted)
+    lab.command("user", "del", f"boss@{DOMAIN}")
+    lab.command("rmlist", "-a", "names")
