@@ -1,7 +1,7 @@
 """One stored message as a stream with CRLF, and many small ones at once.
 
 Promises: memory is bounded (64 KB at a time) however big the message is; what was opened stays readable, also when the
-message is expunged meanwhile. Offsets are wire offsets: with CRLF, as IMAP counts. Reading on from where the last read
+message is expunged meanwhile, and is closed when nobody holds it any more. Offsets are wire offsets: with CRLF, as IMAP counts. Reading on from where the last read
 ended is cheap; going back starts over.
 Fails by: `MessageGone`, StoreError.
 """
@@ -89,6 +89,9 @@ class Body:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()    # of one that was opened in a thread for a client that has gone nobody else knows
 
     def __enter__(self) -> "Body":
         return self
