@@ -1,8 +1,8 @@
 """One stored message as a stream with CRLF, and many small ones at once.
 
 Promises: memory is bounded (64 KB at a time) however big the message is; what was opened stays readable, also when the
-message is expunged meanwhile, and is closed when nobody holds it any more. Offsets are wire offsets: with CRLF, as IMAP counts. Reading on from where the last read
-ended is cheap; going back starts over.
+message is expunged meanwhile, and is closed when nobody holds it any more. Offsets are wire offsets: with CRLF, as
+IMAP counts. Reading on from where the last read ended is cheap; going back starts over.
 Fails by: `MessageGone`, StoreError.
 """
 import mmap
