@@ -163,6 +163,31 @@ def _lossy_database(synchronous: str) -> None:
     engine.Database.__init__ = made  # type: ignore[method-assign]
 
 
+def _uidnext_forgotten() -> None:
+    """UIDNEXT is one more than the highest UID that is there."""
+    import sys
+
+    from bridge.store import flags, home, mailbox, reconcile, transfer  # noqa: F401  whoever has the name `save`
+
+    real = home.save
+
+    def save(db, row):  # type: ignore[no-untyped-def]
+        real(db, row)
+        highest = db.execute("SELECT coalesce(max(uid), 0) FROM message WHERE folder=?", (row.id,)).fetchone()[0]
+        db.execute("UPDATE folder SET uidnext=?, reserved=? WHERE id=?", (highest + 1, highest + 1, row.id))
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("bridge.store.") and getattr(module, "save", None) is real:
+            module.save = save  # type: ignore[attr-defined]
+
+
+def _no_uidlist() -> None:
+    """UIDs stand in the index alone."""
+    from bridge.store import uidlist
+
+    uidlist.read = lambda folder: None
+
+
 def _no_reserve() -> None:
     """Connections may have every descriptor."""
     from bridge import accept
@@ -172,6 +197,8 @@ def _no_reserve() -> None:
 
 _MUTANTS = {
     "no-reserve": _no_reserve,
+    "uidnext-forgotten": _uidnext_forgotten,
+    "no-uidlist": _no_uidlist,
     "no-spool-sync": lambda: _no_sync(("spool.",)),
     "no-delivery-sync": lambda: _no_sync(("delivery.",)),
     "yes-before-the-disk": _yes_before_the_disk,
