@@ -7,7 +7,7 @@ Fails: a transport may raise anything; the mover turns that into `Deferred` for 
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bridge.model.outcome import Outcome
 from bridge.route.resolver import Kind
@@ -48,3 +48,11 @@ class Transport(Protocol):
     """Takes jobs in batches, so that syncs and connections can be shared."""
 
     async def deliver(self, jobs: Sequence[Job]) -> Mapping[int, Outcome]: ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A transport that spares a destination for a moment after it could not be reached."""
+
+    def hurry(self) -> None:
+        """Somebody wants everything tried now: forget that."""

@@ -1,8 +1,8 @@
 """Outbound SMTP in processes of its own: jobs over a unix socket, outcomes back.
 
 One JSON object per line. Towards the sender `{"job": n, ...}` (the spool file, the next hop, the recipients) and
-`{"cancel": n}`; back `{"job": n, "outcomes": [[id, kind, code, enhanced, text, where, scope], ...]}` for each
-transaction as it ends, and `{"job": n, "done": true}`. Bodies never cross: the sender reads the spool file.
+`{"cancel": n}`, `{"hurry": true}`; back `{"job": n, "outcomes": [[id, kind, code, enhanced, text, where, scope], ...]}`
+for each transaction as it ends, and `{"job": n, "done": true}`. Bodies never cross: the sender reads the spool file.
 
 Promises: a next hop always goes to the same sender, so that connections are shared and limits hold; a sender that dies
 leaves what it was doing Deferred (what it had reported stays reported), and the next job finds its successor; a mover
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from zlib import crc32
 
-from bridge.deliver.base import Job, Target
+from bridge.deliver.base import Job, Remembering, Target
 from bridge.deliver.smtp import Settled
 from bridge.deliver.trouble import Trouble, judge, judge_error
 from bridge.model.envelope import Envelope, Origin
@@ -63,6 +63,11 @@ class SenderTransport:
         await asyncio.gather(*map(one, jobs))
         return outcomes
 
+    def hurry(self) -> None:
+        """Before the jobs that follow: they go over the same line."""
+        for line in self._lines:
+            line.hurry()
+
     def close(self) -> None:
         for line in self._lines:
             line.close()
@@ -102,6 +107,11 @@ class _Line:
             raise
         finally:
             running.pop(number, None)
+
+    def hurry(self) -> None:
+        """Where there is no connection, there is nothing to forget."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(_line({"hurry": True}))
 
     def close(self) -> None:
         if self._reading is not None:
@@ -175,6 +185,10 @@ class SenderServer:
                     task = running.get(said["cancel"])
                     if task is not None:
                         task.cancel()
+                    continue
+                if "hurry" in said:
+                    if isinstance(self._transport, Remembering):
+                        self._transport.hurry()
                     continue
                 number, job = decode_job(said)
                 task = asyncio.get_running_loop().create_task(self._deliver(number, job, writer))

@@ -70,6 +70,9 @@ class SmtpTransport:
             await asyncio.gather(*transactions)
         return outcomes
 
+    def hurry(self) -> None:
+        self._pool.forget()
+
     def close(self) -> None:
         self._pool.close()
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from bridge.config.queue import Queue
-from bridge.deliver.base import Transport
+from bridge.deliver.base import Remembering, Transport
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import StoreError
 from bridge.queue.adopt import Adopter, Deliver, Taken
@@ -152,6 +152,9 @@ class Mover:
     def wake(self) -> None:
         """Rows have become due by command: no destination rests any longer."""
         self.window.wake()
+        for transport in self.parts.transports.values():
+            if isinstance(transport, Remembering):
+                transport.hurry()
         self._due.set()
 
     def _close(self) -> None:

@@ -126,6 +126,36 @@ def test_no_sender_at_all_and_one_that_comes_later(tmp_path):
     run(test)
 
 
+def test_hurry_comes_before_the_jobs_that_follow(tmp_path):
+    """S76: `sendmail -q` means an attempt, not what is remembered of the last one."""
+
+    class Remembers(Easy):
+        hurried = 0
+
+        def hurry(self):
+            self.hurried += 1
+
+        async def deliver(self, jobs, settled):
+            outcome = Delivered("mx", Reply(250, "2.0.0", f"after {self.hurried}"))
+            settled({target.id: outcome for one in jobs for target in one.targets})
+            return {}
+
+    async def test():
+        server = SenderServer(Remembers())
+        await server.start(listen(tmp_path / "s"))
+        mover = SenderTransport(addresses(tmp_path / "s"))
+        mover.hurry()  # nobody is there yet
+        outcome, = (await mover.deliver([job("a@x")])).values()
+        assert outcome.reply.text == "after 0"
+        mover.hurry()
+        outcome, = (await mover.deliver([job("a@x")])).values()
+        assert outcome.reply.text == "after 1"
+        mover.close()
+        await server.stop(1)
+
+    run(test)
+
+
 def test_one_sender_per_next_hop(tmp_path):
     async def test():
         senders = [Easy(), Easy()]
