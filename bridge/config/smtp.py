@@ -68,6 +68,17 @@ class Smtp:
         "Bytes per second below which a message that is being sent is cut off, after 60 seconds.",
         es="Bytes por segundo por debajo de los cuales se corta un envío, tras 60 segundos.",
     )
+    vrfy: Literal["nobody", "own", "anybody"] = setting(
+        "nobody",
+        "Who is told by VRFY whether an address exists: nobody (always 252), own (own networks and logins), anybody.",
+        es="A quién dice VRFY si una dirección existe: nobody (a nadie: siempre 252), own (redes propias y usuarios "
+        "identificados), anybody (a cualquiera).",
+    )
+    expn: Literal["nobody", "own", "anybody"] = setting(
+        "nobody",
+        "Who is told by EXPN whom an alias means: nobody (always 502), own, anybody.",
+        es="A quién dice EXPN qué hay tras un alias: nobody (a nadie: siempre 502), own, anybody.",
+    )
     smtputf8: bool = setting(True, "Accept addresses with accents.", es="Aceptar direcciones con acentos.")
 
     def problems(self) -> Iterator[Problem]:
@@ -80,6 +91,20 @@ class Smtp:
                     f"{text} would make this an open relay for half the world; name your own networks",
                     f"{text} abriría el servidor a medio mundo; indique sus propias redes",
                 )
+        if self.vrfy == "anybody":
+            yield Problem(
+                "vrfy",
+                "strangers can try out which addresses exist, and send their spam and guess passwords for those",
+                "cualquiera puede averiguar qué direcciones existen, para enviarles spam y probar contraseñas",
+                fatal=False,
+            )
+        if self.expn == "anybody":
+            yield Problem(
+                "expn",
+                "strangers can read who is behind an alias, also addresses elsewhere",
+                "cualquiera puede leer quién está tras un alias, también direcciones de fuera",
+                fatal=False,
+            )
         yield from at_least(self, (
             "message_size", "recipients", "connections", "idle_seconds", "session_seconds", "errors_most",
         ))  # fmt: skip

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiosmtpd.smtp import SMTP, syntax
 
-from bridge.intake import login, policy, replies
+from bridge.intake import enquiry, login, policy, replies
 from bridge.intake.channel import Channel, Expired, Flood, Gone, LineTooLong
 from bridge.intake.session import Service, Transaction, Visit
 from bridge.intake.transfer import Transfer
@@ -412,12 +412,19 @@ class Edge(SMTP):
 
     @syntax("VRFY address")
     async def smtp_VRFY(self, arg: str | None) -> None:
-        """Always the same: it is no way to collect addresses (sec-S16)."""
-        self.say(replies.VERIFY if arg else Reply(501, "5.5.4", "Syntax: VRFY address"))
+        if not arg:
+            self.say(Reply(501, "5.5.4", "Syntax: VRFY address"))
+            return
+        server = self.server
+        self.say(enquiry.verify(arg, self.visit, server.tables, server.settings.vrfy))
 
     @syntax("EXPN list")
     async def smtp_EXPN(self, arg: str | None) -> None:
-        self.say(Reply(502, "5.5.1", "Lists are not shown to strangers; ask LIST-request by mail"))
+        found = enquiry.expand(arg or "", self.visit, self.server.tables, self.server.settings.expn)
+        if len(found) == 1:
+            self.say(found[0])
+        else:
+            self._several(250, [f"{one.enhanced} {one.text}" for one in found])
 
     @syntax("HELP [command]")
     async def smtp_HELP(self, arg: str | None) -> None:
