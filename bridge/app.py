@@ -31,7 +31,6 @@ from bridge.deliver.pool import Pool
 from bridge.deliver.sender import SenderTransport
 from bridge.deliver.signing import Signer
 from bridge.deliver.smtp import SmtpTransport
-from bridge.helper.check import missing
 from bridge.intake.fetch.accounts import accounts_of
 from bridge.intake.fetch.poller import Poller
 from bridge.intake.listener import limits as door_limits
@@ -549,7 +548,6 @@ def check(settings: Settings) -> list[str]:
     problems += certificate.warnings(settings.tls)
     _, complaints = accounts_of(settings.fetch, lambda name: name)
     problems += complaints
-    problems += missing(settings)
     problems += [str(one) for one in tables.load_files(settings.mail, {}).complaints]
     house.close()
     return problems

@@ -10,6 +10,8 @@ from tests.lab import until
 from tests.people import People
 
 SERVICE, SMTP = 42_821, 42_822
+# as packaging/estafeta-helper.service has it
+RIGHTS = ("setpriv", "--bounding-set", "-all,+setuid,+setgid,+chown,+audit_write")
 MESSAGE = {
     "id": "0SGDQFCZAH4PGHMV", "received": 1.0, "start": 0, "size": 21, "address": "ana@example.org",
     "original": "ana@example.org", "sender": "x@example.net",
@@ -53,7 +55,7 @@ program_user = "daemonio"
         self.log = people.folder / "helper.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*people.prefix, sys.executable, "-I", "-m", "bridge", "helper", "--config", str(self.config)],
+                [*people.prefix, *RIGHTS, sys.executable, "-I", "-m", "bridge", "helper", "--config", str(self.config)],
                 stdout=log, stderr=log, env={**os.environ, **environ},
             )  # fmt: skip
         until(self.socket.exists, what=self.log.read_text())

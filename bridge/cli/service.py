@@ -167,9 +167,10 @@ def check(arguments: list[str]) -> None:
     path = path_of(arg.parse_args(arguments).config)
     loaded = settings_of(path)
     from bridge import app
+    from bridge.helper.check import missing
 
     problems = app.check(loaded.settings)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *(tr(*one) for one in missing(loaded.settings))):
         print(tr("warning: ", "aviso: ") + warning)
     for problem in problems:
         print(problem)
