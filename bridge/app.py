@@ -351,7 +351,7 @@ class House:
         resolver = Resolver(settings.outbound.nameservers, ipv6=settings.outbound.ipv6)
         connector = Connector(settings.outbound, resolver, hostname=settings.server.hostname)
         pool = Pool(
-            connector.open, each=settings.queue.per_destination, total=settings.queue.transactions,
+            connector.open, each=settings.queue.per_destination_most, total=settings.queue.transactions,
             keep=settings.outbound.keep_seconds, messages=settings.outbound.keep_messages,
         )  # fmt: skip
         signer = Signer(

@@ -1,8 +1,9 @@
 """Outbound SMTP in processes of its own: jobs over a unix socket, outcomes back.
 
 One JSON object per line. Towards the sender `{"job": n, ...}` (the spool file, the next hop, the recipients) and
-`{"cancel": n}`, `{"hurry": true}`; back `{"job": n, "outcomes": [[id, kind, code, enhanced, text, where, scope], ...]}`
-for each transaction as it ends, and `{"job": n, "done": true}`. Bodies never cross: the sender reads the spool file.
+`{"cancel": n}`, `{"hurry": true}`; back `{"job": n, "outcomes": [[id, kind, code, enhanced, text, where, scope], ...],
+"done": false}` for each transaction as it ends; `done` is true with the last outcome, or in a line without outcomes where
+some are not known. Bodies never cross: the sender reads the spool file.
 
 Promises: a next hop always goes to the same sender, so that connections are shared and limits hold; a sender that dies
 leaves what it was doing Deferred (what it had reported stays reported), and the next job finds its successor; a mover
@@ -60,7 +61,10 @@ class SenderTransport:
                 reply = judge(Trouble.STOPPING, trouble or "the sender said nothing").outcome
                 tell(dict.fromkeys(rest, reply))
 
-        await asyncio.gather(*map(one, jobs))
+        if len(jobs) == 1:
+            await one(jobs[0])
+        else:
+            await asyncio.gather(*map(one, jobs))
         return outcomes
 
     def hurry(self) -> None:
@@ -151,7 +155,7 @@ def _take(running: _Running, said: dict[str, Any]) -> None:
     ended, tell = waiting
     if "outcomes" in said:
         tell(decode_outcomes(said["outcomes"]))
-    elif not ended.done():
+    if said["done"] and not ended.done():
         ended.set_result("")
 
 
@@ -206,15 +210,19 @@ class SenderServer:
             writer.close()
 
     async def _deliver(self, number: int, job: Job, writer: asyncio.StreamWriter) -> None:
+        left = {target.id for target in job.targets}
+
         def tell(found: Mapping[int, Outcome]) -> None:
-            writer.write(_line({"job": number, "outcomes": encode_outcomes(found)}))
+            left.difference_update(found)
+            writer.write(_line({"job": number, "outcomes": encode_outcomes(found), "done": not left}))
 
         try:
             await self._transport.deliver([job], tell)
         except Exception as error:
             _log.exception("message %s to %s", job.spooled.envelope.id, job.nexthop)
             tell({target.id: judge_error(error, job.nexthop).outcome for target in job.targets})
-        writer.write(_line({"job": number, "done": True}))
+        if left:
+            writer.write(_line({"job": number, "done": True}))
         with suppress(OSError):
             await writer.drain()
 

@@ -196,7 +196,8 @@ class Sending:
             outcome: Outcome = judge(Trouble.NO_TRANSPORT).outcome
         else:
             try:
-                return await asyncio.wait_for(transport.deliver(jobs), self._settings.transport_seconds)
+                async with asyncio.timeout(self._settings.transport_seconds):
+                    return await transport.deliver(jobs)
             except TimeoutError:
                 outcome = judge(Trouble.TIMEOUT).outcome
             except Exception as error:
