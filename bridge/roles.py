@@ -20,6 +20,8 @@ import uvloop
 from bridge import mailroom, site
 from bridge.app import House
 from bridge.config.schema import Settings
+from bridge.deliver.dns import Resolver
+from bridge.intake.authenticate import Inspector
 from bridge.intake.fetch.idle import Watchers
 from bridge.intake.fetch.timetable import Timetable
 from bridge.intake.listener import SmtpServer
@@ -99,7 +101,11 @@ async def smtp(house: House, sockets: Sockets, stop: Stop) -> None:
         journal=house.journal,
         login=house.smtp_login,
         tls=house.tls,
-    )
+        inspector=Inspector(
+            Resolver(house.settings.outbound.nameservers, ipv6=house.settings.outbound.ipv6),
+            hostname=house.settings.server.hostname, mode=house.settings.smtp.authenticate, clock=house.clock,
+        ),
+    )  # fmt: skip
     for service in SMTP_SERVICES:
         for one in sockets.get(service, ()):
             await server.listen(one, service)

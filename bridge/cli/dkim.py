@@ -130,7 +130,8 @@ def _show(one: "Stored") -> None:
 
 def _published(house: "House", one: "Stored") -> str:
     """What is wrong with the key's record in the DNS; "": nothing."""
-    from bridge.deliver.dns import NameTrouble, NoDomain, Resolver
+    from bridge.deliver.dns import Resolver
+    from bridge.trust.names import NameTrouble, NoDomain
 
     key = one.key()
     try:

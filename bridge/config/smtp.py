@@ -68,6 +68,13 @@ class Smtp:
         "Bytes per second below which a message that is being sent is cut off, after 60 seconds.",
         es="Bytes por segundo por debajo de los cuales se corta un envío, tras 60 segundos.",
     )
+    authenticate: Literal["off", "note", "enforce"] = setting(
+        "enforce",
+        "SPF, DKIM and DMARC of strangers' mail: off, note (Authentication-Results), enforce (and refuse what DMARC "
+        "says to reject).",
+        es="SPF, DKIM y DMARC del correo de extraños: off (no), note (anotar en Authentication-Results), enforce (y "
+        "rechazar lo que DMARC mande rechazar).",
+    )
     vrfy: Literal["nobody", "own", "anybody"] = setting(
         "nobody",
         "Who is told by VRFY whether an address exists: nobody (always 252), own (own networks and logins), anybody.",

@@ -14,9 +14,10 @@ from typing import Any
 from bridge.config.outbound import Outbound
 from bridge.deliver.connection import Connection, Unusable
 from bridge.deliver.destination import Contexts, Hop, Networks, Policies, Policy, contexts, hop, sort_addresses
-from bridge.deliver.dns import Names, NameTrouble, NoDomain
+from bridge.deliver.dns import Names
 from bridge.deliver.trouble import Trouble
 from bridge.route.mx import NoHost, hosts
+from bridge.trust.names import NameTrouble, NoDomain
 from bridge.wire.smtp.client import Client
 from bridge.wire.smtp.dialogue import Protection
 

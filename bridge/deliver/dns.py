@@ -6,6 +6,7 @@ CNAMEs and lame answers are NameTrouble; only NXDOMAIN is NoDomain. 5 s per ques
 zone says, trouble for 5 s, so that a dead server is not asked for every message (sec-R09).
 """
 import asyncio
+import ipaddress
 import socket
 import time
 from collections import OrderedDict
@@ -17,19 +18,13 @@ import dns.exception
 import dns.rdatatype
 import dns.resolver
 
+from bridge.trust.names import NameTrouble, NoDomain
+
 QUESTION_SECONDS = 5.0
 TOTAL_SECONDS = 10.0
 RECORDS = 20
 _CACHE = 10_000
 _LONGEST, _SHORTEST, _NO, _TROUBLE = 3600.0, 5.0, 60.0, 5.0
-
-
-class NoDomain(Exception):
-    """The name does not exist."""
-
-
-class NameTrouble(Exception):
-    """Nothing was learned."""
 
 
 class Names(Protocol):
@@ -86,6 +81,10 @@ class Resolver:
     async def texts(self, name: str) -> Sequence[str]:
         """TXT records, the strings of each put together; empty where the name has none."""
         return await self._look_up(name, "TXT", lambda record: b"".join(record.strings).decode("utf-8", "replace"))
+
+    async def names_of(self, address: str) -> Sequence[str]:
+        """PTR records of an address."""
+        return await self._look_up(ipaddress.ip_address(address).reverse_pointer, "PTR", lambda one: str(one.target))
 
     async def machine(self, host: str) -> Sequence[str]:
         try:

@@ -68,7 +68,7 @@ class FileTransport:
         below = next((folder for folder in self._folders if where.is_relative_to(folder)), None)
         if below is None:
             return judge(Trouble.MAILBOX, f"{path} may not be written: see mail.file_folders", path).outcome
-        copy = Copy(target.id, "", target.address, target.original, target.sender)
+        copy = Copy(target.id, "", target.address, target.original, target.sender, spooled.envelope.trust)
         try:
             mboxfile.append(where, below, spooled, copy, self._clock.now(), self._rules)
         except Busy:

@@ -77,6 +77,7 @@ class LocalTransport:
     def _copies(self, job: Job, outcomes: dict[int, Outcome], reached: dict[str, None]) -> list[Copy]:
         """Those for Maildirs; the others are put here and now."""
         copies: list[Copy] = []
+        trust = job.spooled.envelope.trust
         for target in job.targets:
             try:
                 mailbox = self._mailbox_of(target.target)
@@ -86,9 +87,9 @@ class LocalTransport:
             if mailbox is None:
                 outcomes[target.id] = judge(Trouble.NO_MAILBOX).outcome
             elif isinstance(mailbox, str):
-                copies.append(Copy(target.id, mailbox, target.address, target.original, target.sender))
+                copies.append(Copy(target.id, mailbox, target.address, target.original, target.sender, trust))
             else:
-                copy = Copy(target.id, "", target.address, target.original, target.sender)
+                copy = Copy(target.id, "", target.address, target.original, target.sender, trust)
                 outcomes[target.id] = found = self._put(mailbox, job, copy, target.target)
                 if isinstance(found, Delivered):
                     reached[target.target] = None

@@ -77,7 +77,7 @@ class ProgramTransport:
             self._pool = None
 
     def _one(self, spooled: Spooled, target: Target, stop: Event) -> Outcome:
-        copy = Copy(target.id, "", target.address, target.original, target.sender)
+        copy = Copy(target.id, "", target.address, target.original, target.sender, spooled.envelope.trust)
         account, name = None, "program"
         try:
             if stop.is_set():

@@ -17,6 +17,7 @@ from typing import Any
 
 from bridge.accept import Acceptor
 from bridge.config.smtp import Smtp
+from bridge.intake.authenticate import Inspector
 from bridge.intake.login import Login
 from bridge.intake.policy import Tables
 from bridge.intake.replies import BUSY, CROWDED, SHUTDOWN
@@ -97,11 +98,13 @@ class SmtpServer:
         journal: Journal,
         login: Login = no_logins,
         tls: ssl.SSLContext | None = None,
+        inspector: Inspector | None = None,
         error_delay: float = 1.0,
         rate_after: float = 60.0,
     ) -> None:
         self.settings, self.hostname, self.domain = settings, hostname, domain or hostname
         self.door, self.tables, self.journal, self.login, self.tls = door, tables, journal, login, tls
+        self.inspector = inspector
         self.error_delay = error_delay    # seconds that an answer to a client with many errors waits
         self.rate_after = rate_after      # seconds of DATA after which its rate counts
         self.loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from bridge.intake import replies
+from bridge.intake.authenticate import Inspection
 from bridge.intake.channel import Channel, Expired, Gone
 from bridge.intake.session import Transaction, Visit, recipients
 from bridge.intake.submission import header_fix
@@ -27,10 +28,11 @@ _log = logging.getLogger(__name__)
 class Transfer:
     """One message. `normalize`: lines may end in any way, from our own networks."""
 
-    __slots__ = ("_channel", "_normalize", "_server", "_visit")
+    __slots__ = ("_channel", "_inspection", "_normalize", "_server", "_visit")
 
     def __init__(self, server: "SmtpServer", channel: Channel, visit: Visit, *, normalize: bool) -> None:
         self._server, self._channel, self._visit, self._normalize = server, channel, visit, normalize
+        self._inspection: Inspection | None = None
 
     def begin(self, transaction: Transaction) -> Entry:
         """The envelope, and the way through the door for it."""
@@ -46,10 +48,20 @@ class Transfer:
             body="8BITMIME" if transaction.body == "8BITMIME" else "",
             smtputf8=transaction.smtputf8,
         )
-        return door.open(envelope, fix=header_fix(self._visit, self._server.tables, self._server.hostname))
+        inspector = self._server.inspector
+        self._inspection = inspector.begin(self._visit, transaction) if inspector is not None else None
+        fix = header_fix(self._visit, self._server.tables, self._server.hostname)
+        return door.open(envelope, fix=fix, look=self._inspection)
 
     async def run(self, entry: Entry) -> Reply:
         """Everything after 354; the reply to give."""
+        try:
+            return await self._run(entry)
+        finally:
+            if self._inspection is not None:
+                self._inspection.close()
+
+    async def _run(self, entry: Entry) -> Reply:
         try:
             refusal = await self._receive(entry)
         except (Gone, Expired, Refused):
@@ -105,6 +117,12 @@ class Transfer:
         """The only place that says yes to a message."""
         self._channel.busy = True
         try:
+            if self._inspection is not None:
+                entry.finish()
+                trust, refusal = await self._inspection.verdict()
+                if refusal is not None:
+                    raise Refused(refusal)
+                entry.note(trust)
             await self._server.landing.wait(entry.commit())
         except Exception as error:
             entry.abort()

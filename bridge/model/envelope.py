@@ -53,6 +53,7 @@ class Envelope:
     ret: str = ""           # RFC 3461: FULL, HDRS or ""
     envid: str = ""
     priority: int = 0       # 0 personal mail, 1 bulk: lists, digests (S97)
+    trust: str = ""         # of a stranger's message: the value of its Authentication-Results, unfolded (S42)
     version: int = 1
 
     def to_json(self) -> bytes:

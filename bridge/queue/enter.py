@@ -13,8 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol
 
 from bridge.model.clock import SYSTEM, Clock, Ids
 from bridge.model.envelope import Envelope
@@ -39,6 +40,15 @@ _FREE_FOR = 1.0  # seconds that one look at the free space is good for
 _log = logging.getLogger(__name__)
 
 Fix = Callable[[bytes, Envelope], bytes]
+_SLACK = 2048           # bytes of an envelope's line for what is found when the message is complete
+
+
+class Look(Protocol):
+    """Who is shown a message as it passes: its header block, then its body."""
+
+    def header(self, block: bytes) -> None: ...
+
+    def feed(self, chunk: bytes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +103,10 @@ class Door:
         if not self._room:
             raise Refused(NO_ROOM)
 
-    def open(self, envelope: Envelope, *, fix: Fix | None = None) -> "Entry":
-        """Begin a message. `fix(header block, envelope)` answers the header block to store (submission)."""
-        return Entry(self, self.spool.begin(envelope), fix)
+    def open(self, envelope: Envelope, *, fix: Fix | None = None, look: Look | None = None) -> "Entry":
+        """Begin a message. `fix(header block, envelope)` answers the header block to store (submission); `look` is
+        shown the message as it came, and `Entry.note` may put what it found into the envelope."""
+        return Entry(self, self.spool.begin(envelope, _SLACK if look else 0), fix, look)
 
     def accept(self, envelope: Envelope, message: bytes | Iterable[bytes], *, fix: Fix | None = None) -> Spooled:
         """The whole message at once; returns when it is safe. Line ends of any kind become CRLF here."""
@@ -137,10 +148,10 @@ class Door:
 class Entry:
     """One message on its way through the door. After any exception: `abort()`."""
 
-    __slots__ = ("_door", "_draft", "_fix", "_header", "_last", "size")
+    __slots__ = ("_door", "_draft", "_fix", "_header", "_last", "_look", "size")
 
-    def __init__(self, door: Door, draft: Draft, fix: Fix | None) -> None:
-        self._door, self._draft, self._fix = door, draft, fix
+    def __init__(self, door: Door, draft: Draft, fix: Fix | None, look: Look | None = None) -> None:
+        self._door, self._draft, self._fix, self._look = door, draft, fix, look
         self._header: bytes | None = b""     # None once the header block has passed
         self._last = b""
         self.size = 0
@@ -163,6 +174,8 @@ class Entry:
             raise Refused(TOO_BIG)
         self._last = data[-2:] if len(data) > 1 else (self._last + data)[-2:]
         if self._header is None:
+            if self._look is not None:
+                self._look.feed(data)
             self._draft.write(data)
             return
         seen = len(self._header)
@@ -176,12 +189,20 @@ class Entry:
                 raise Refused(HEADER_TOO_BIG)
             self._pass(self._header, b"")  # a line that is no header line has passed: it is the body's
 
-    def commit(self) -> "Future[Spooled]":
-        """The message is complete: on the disk when the future resolves, or DiskFull, StoreError, Refused."""
+    def finish(self) -> None:
+        """The message is complete: `look` has seen all of it. Refused, DiskFull, StoreError."""
         if self._last != b"\r\n" and self.size:
             self.feed(b"\r\n" if not self._last.endswith(b"\r") else b"\n")
         if self._header is not None:
             self._pass(self._header, b"")
+
+    def note(self, trust: str) -> None:
+        """What was found, for the envelope; between `finish` and `commit`."""
+        self._draft.amend(replace(self._draft.envelope, trust=trust))
+
+    def commit(self) -> "Future[Spooled]":
+        """The message is complete: on the disk when the future resolves, or DiskFull, StoreError, Refused."""
+        self.finish()
         return self._door.spool.commit(self._draft)
 
     def abort(self) -> None:
@@ -204,6 +225,9 @@ class Entry:
         if len(_RECEIVED.findall(block)) > limits.hops:
             raise Refused(LOOP)
         envelope = self._draft.envelope
+        if self._look is not None:
+            self._look.header(block)
+            self._look.feed(rest[2:])
         if self._fix is not None:
             block = self._fix(block, envelope)
         self._header = None

@@ -52,6 +52,7 @@ class Copy:
     address: str
     original: str
     sender: str
+    trust: str = ""         # value of an Authentication-Results field; "": none
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,7 +441,7 @@ def mark_of(address: str) -> str:
 
 
 def top(copy: Copy) -> bytes:
-    """The fields that final delivery writes (D05, S24)."""
+    """The fields that final delivery writes (D05, S24, S42)."""
     text = f"Return-Path: <{copy.sender}>\nX-Original-To: {copy.original}\nDelivered-To: {copy.address}\n"
     if text.count("\n") != 3 or "\r" in text or "\0" in text:
         text = "".join(
@@ -449,6 +450,8 @@ def top(copy: Copy) -> bytes:
                 ("Return-Path", f"<{copy.sender}>"), ("X-Original-To", copy.original), ("Delivered-To", copy.address),
             )
         )
+    if copy.trust:
+        text += f"Authentication-Results: {_clean(copy.trust)}\n".replace("; ", ";\n\t")
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -86,6 +86,14 @@ def write(descriptor: int, data: bytes | memoryview, point: Failpoint) -> None:
             view = view[os.write(descriptor, view):]
 
 
+def overwrite(descriptor: int, data: bytes, offset: int, point: Failpoint) -> None:
+    """All of `data` over what is there already."""
+    with _at(point):
+        done = 0
+        while done < len(data):
+            done += os.pwrite(descriptor, data[done:], offset + done)
+
+
 def fdatasync(descriptor: int, point: Failpoint) -> None:
     with _at(point):
         os.fdatasync(descriptor)

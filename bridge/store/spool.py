@@ -65,10 +65,10 @@ class Spooled:
 class Draft:
     """A message on its way in. Write, then commit or abort; used by one thread at a time."""
 
-    __slots__ = ("_chunks", "_descriptor", "_digest", "_spool", "envelope", "head", "size")
+    __slots__ = ("_chunks", "_descriptor", "_digest", "_slack", "_spool", "envelope", "head", "size")
 
-    def __init__(self, spool: "Spool", envelope: Envelope) -> None:
-        self._spool = spool
+    def __init__(self, spool: "Spool", envelope: Envelope, slack: int) -> None:
+        self._spool, self._slack = spool, slack
         self.envelope = envelope
         self.head = b""
         self.size = 0
@@ -92,6 +92,20 @@ class Draft:
                 self._spool._note(error)
                 raise
 
+    def amend(self, envelope: Envelope) -> None:
+        """Another envelope of the same id, before the commit. It may be longer by the slack that the draft has; what
+        doesn't fit is left out. Raises DiskFull or StoreError as `write`."""
+        if self._descriptor >= 0:
+            line = envelope.to_json()
+            room = len(self.head) - 2
+            if len(line) > room:
+                _log.warning("spool: no room for what is to be noted of %s", envelope.id)
+                return
+            self.head = line.ljust(room) + b"\n\n"
+            with _translated():
+                files.overwrite(self._descriptor, self.head, 0, _WRITE)
+        self.envelope = envelope
+
     def abort(self) -> None:
         """Forget the message and what the disk has of it. Never raises."""
         self._chunks = []
@@ -110,7 +124,7 @@ class Draft:
             chunks.append(b"END %d %s\n" % (self.size, self._digest.hexdigest().encode()))
         with _translated():
             if self._descriptor < 0:
-                self.head = self.envelope.to_json() + b"\n\n"
+                self.head = self.envelope.to_json() + b" " * self._slack * (not last) + b"\n\n"
                 chunks.insert(0, self.head)
                 self._descriptor = files.create(self.envelope.id, _CREATE, folder=self._spool._tmp(), mode=0o660)
             files.write(self._descriptor, chunks[0] if len(chunks) == 1 else b"".join(chunks), _WRITE)
@@ -153,9 +167,9 @@ class Spool:
 
     # --- in ---
 
-    def begin(self, envelope: Envelope) -> Draft:
-        """A draft for `envelope`, whose id names the file."""
-        return Draft(self, envelope)
+    def begin(self, envelope: Envelope, slack: int = 0) -> Draft:
+        """A draft for `envelope`, whose id names the file. `slack`: bytes by which it may grow when it is amended."""
+        return Draft(self, envelope, slack)
 
     def commit(self, draft: Draft) -> "Future[Spooled]":
         """Make the draft durable together with what else waits. The future fails with DiskFull or StoreError."""

@@ -24,13 +24,17 @@ _SIGNED_TOO = (b"content-disposition", b"content-id", b"content-description", b"
 _LINE = 72
 
 
-def author_domain(header: bytes) -> str:
-    """The domain of the one author, folded; "" where `From` doesn't name exactly one domain."""
+def author_domains(header: bytes) -> tuple[int, list[str]]:
+    """How many `From` fields there are, and the domains that they name, folded, each once."""
     found = headers.every(header, b"from")
-    if len(found) != 1:
-        return ""
-    domains = {fold_domain(one.domain) for one in addresses.lenient(found[0])}
-    return domains.pop() if len(domains) == 1 else ""
+    named = (fold_domain(one.domain) for value in found for one in addresses.lenient(value))
+    return len(found), list(dict.fromkeys(domain for domain in named if domain))
+
+
+def author_domain(header: bytes) -> str:
+    """The domain of the one author; "" where `From` doesn't name exactly one domain."""
+    fields, domains = author_domains(header)
+    return domains[0] if fields == 1 and len(domains) == 1 else ""
 
 
 def signatures(header: bytes, body_hash: bytes, keys: Sequence[Key], now: int, lifetime: int) -> bytes:

@@ -10,7 +10,8 @@ import dns.rcode
 import dns.resolver
 import pytest
 
-from bridge.deliver.dns import NameTrouble, NoDomain, Resolver
+from bridge.deliver.dns import Resolver
+from bridge.trust.names import NameTrouble, NoDomain
 
 
 class Records(list):

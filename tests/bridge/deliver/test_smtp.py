@@ -9,7 +9,6 @@ from bridge.config.outbound import Destination, Outbound
 from bridge.deliver.base import Job, Target
 from bridge.deliver.connect import Connector
 from bridge.deliver.destination import Networks, Policies, Policy, contexts, hop, sort_addresses
-from bridge.deliver.dns import NameTrouble, NoDomain
 from bridge.deliver.pool import Pool
 from bridge.deliver.smtp import SmtpTransport
 from bridge.model.envelope import Envelope, Origin
@@ -17,6 +16,7 @@ from bridge.model.errors import StoreError
 from bridge.model.outcome import Deferred, Delivered, Failed
 from bridge.route.resolver import Kind
 from bridge.store.spool import Damaged, Spooled
+from bridge.trust.names import NameTrouble, NoDomain
 
 LOOPBACK = Outbound(private=("127.0.0.0/8",), ipv6=False)
 BODY = b"Received: x\r\nSubject: hola\r\n\r\n.uno\r\ndos\r\n"
