@@ -1,5 +1,6 @@
 """What is missing for the users of the operating system: lines for `estafeta check`, English and Spanish."""
 import importlib.util
+import os
 from pathlib import Path
 
 from bridge.config.schema import Settings
@@ -22,6 +23,11 @@ def missing(settings: Settings, pam: Path = PAM) -> list[tuple[str, str]]:
             f"accounts.system_users: el ayudante en {accounts.helper}: {why}. Hasta que responda, el correo de los "
             f"usuarios del sistema espera y no pueden entrar: systemctl enable --now estafeta-helper (`estafeta run` "
             f"como root lo arranca solo)",
+        ))
+    if not settings.server.user and os.getuid() != 0:
+        found.append((
+            'accounts.system_users: server.user is empty, so the helper hears root alone: set server.user = "estafeta"',
+            'accounts.system_users: server.user está vacío y el ayudante solo oye a root: ponga server.user = "estafeta"',
         ))
     if not (pam / "estafeta").exists():
         found.append((

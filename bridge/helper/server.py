@@ -315,6 +315,8 @@ def run(settings: Settings, load: Callable[[], Settings], life: int = -1) -> Non
         peers[who.smtp.uid] = SMTP_VERBS
     if who.user is not None:
         peers[who.user.uid] = ALL_VERBS
+    if who.user is None:
+        log.warning("server.user is empty: only processes of root's are heard")
     listening = bind(Path(settings.accounts.helper), who.user.gid if who.user is not None else 0)
     rights.confine()
     os.umask(0o077)
