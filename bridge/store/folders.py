@@ -33,22 +33,11 @@ def listed(home: Home) -> list[Listed]:
     subscribed = set(_subscriptions(home))
     uses = _special(home)
     parents: set[str] = set()
-    for name in list(there) + list(subscribed):
-        while "/" in name:
-            name = name.rpartition("/")[0]
+    for name in there:
+        while "/" in name and (name := name.rpartition("/")[0]) not in parents:
             parents.add(name)
-    with_children = {name.rpartition("/")[0] for name in there if "/" in name}
-    with_children |= {name.rpartition("/")[0] for name in parents if "/" in name and _has_below(name, there)}
-    names = sorted(there.keys() | subscribed | {name for name in parents if _has_below(name, there)})
-    found = [
-        Listed(name, name in there, name in with_children, name in subscribed, uses.get(name, "")) for name in names
-    ]
-    found.sort(key=lambda one: one.name != "INBOX")
-    return found
-
-
-def _has_below(name: str, there: dict[str, str]) -> bool:
-    return any(other.startswith(name + "/") for other in there)
+    names = sorted(there.keys() | subscribed | parents, key=lambda name: (name != "INBOX", name))
+    return [Listed(name, name in there, name in parents, name in subscribed, uses.get(name, "")) for name in names]
 
 
 def folder(home: Home, name: str) -> Folder:
@@ -175,7 +164,7 @@ def subscribe(home: Home, name: str, on: bool) -> None:
 def _subscriptions(home: Home) -> list[str]:
     """Ours: `A.B` in modified UTF-7 a line; also what Dovecot 2 writes, with a header and tabs."""
     lines = _lines(home, SUBSCRIPTIONS)
-    names: list[str] = []
+    names: dict[str, None] = {}
     tabbed = bool(lines) and lines[0].startswith("V\t")
     for line in lines[2 if tabbed else 0:]:
         if not line:
@@ -183,9 +172,8 @@ def _subscriptions(home: Home) -> list[str]:
         name = line.replace("\t", "/") if tabbed else "INBOX" if line == "INBOX" else maildir.name_of("." + line)
         if tabbed and "&" in name:
             name = _decoded(name)
-        if name not in names:
-            names.append(name)
-    return names
+        names[name] = None
+    return list(names)
 
 
 def _decoded(name: str) -> str:
