@@ -2,8 +2,8 @@
 
 One JSON object per line. Towards the sender `{"job": n, ...}` (the spool file, the next hop, the recipients) and
 `{"cancel": n}`, `{"hurry": true}`; back `{"job": n, "outcomes": [[id, kind, code, enhanced, text, where, scope], ...],
-"done": false}` for each transaction as it ends; `done` is true with the last outcome, or in a line without outcomes where
-some are not known. Bodies never cross: the sender reads the spool file.
+"done": false}` for each transaction as it ends; `done` is true with the last outcome, or in a line without outcomes
+where some are not known. Bodies never cross: the sender reads the spool file.
 
 Promises: a next hop always goes to the same sender, so that connections are shared and limits hold; a sender that dies
 leaves what it was doing Deferred (what it had reported stays reported), and the next job finds its successor; a mover
