@@ -28,6 +28,8 @@ _ENGLISH = {
     "cut": "The text goes on in the original message.",
     "empty": "There is nothing in this archive yet.",
     "skip": "Skip to the message",
+    "again": "Further messages",
+    "top": "Top",
     "reply": "Reply to the list",
 }
 _SPANISH = {
@@ -54,6 +56,8 @@ _SPANISH = {
     "cut": "El texto continúa en el mensaje original.",
     "empty": "Todavía no hay nada en este archivo.",
     "skip": "Ir al mensaje",
+    "again": "Más mensajes",
+    "top": "Arriba",
     "reply": "Responder a la lista",
 }
 # a template reads attributes several times faster than keys
