@@ -58,8 +58,9 @@ class Post:
 
     @property
     def unanswerable(self) -> bool:
-        """Must get no answer from a program: automatic, or its writer asked for none."""
-        return self.automatic or self.value(b"x-auto-response-suppress") != ""
+        """Must get no answer from a program: automatic, forged by what SPF and DMARC say, or its writer asked for
+        none."""
+        return self.automatic or self.envelope.forged or self.value(b"x-auto-response-suppress") != ""
 
     def value(self, name: bytes) -> str:
         """The first field of that name as text, or ""."""

@@ -47,6 +47,7 @@ REASONS = {
     "banned": ("The sender is banned from this list.", "El remitente está vetado en esta lista."),
     "emergency": ("All posts are held for the moment.", "Por ahora se retienen todos los mensajes."),
     "author": ("It is not clear who wrote the message.", "No está claro quién escribió el mensaje."),
+    "forged": ("SPF or DMARC says that the sender is forged.", "Según SPF o DMARC, el remitente es falso."),
     "moderated": ("Posts of this member are moderated.", "Los mensajes de este miembro se moderan."),
     "nonmember": ("Only members may post to this list.", "Solo los miembros pueden escribir a esta lista."),
     "listed": ("The owners listed this sender.", "Los responsables señalaron a este remitente."),
@@ -80,6 +81,11 @@ def emergency(post: Post, about: About) -> Verdict | None:
 def author(post: Post, about: About) -> Verdict | None:
     """An ambiguous From must not pass as a member's (sec-M07)."""
     return Verdict(Do.HOLD, "author") if post.author is None else None
+
+
+def forged(post: Post, about: About) -> Verdict | None:
+    """A From that its own domain denies is nobody's, member or not (sec-L07)."""
+    return Verdict(Do.HOLD, "forged") if post.envelope.forged else None
 
 
 def moderated(post: Post, about: About) -> Verdict | None:
@@ -147,6 +153,7 @@ RULES: tuple[Rule, ...] = (
     banned,
     emergency,
     author,
+    forged,
     moderated,
     nonmember,
     administrivia,

@@ -11,7 +11,6 @@ from typing import Literal
 
 from bridge.intake.session import Transaction, Visit
 from bridge.model.clock import Clock
-from bridge.model.envelope import Envelope
 from bridge.model.reply import Reply
 from bridge.trust import dmarc, results, spf
 from bridge.trust.names import Names
@@ -92,8 +91,3 @@ class Inspection:
             await dmarc.check(author, envelope, passed, self._inspector.names) for author in self._authors[:_AUTHORS]
         ]
         return next((one for one in found if one.word == "fail"), found[0] if found else none)
-
-
-def noted(envelope: Envelope, word: str) -> bool:
-    """Whether the results of an accepted message have this word, e.g. `dmarc=fail`."""
-    return any(part.split(" ", 1)[0] == word for part in envelope.trust.split("; "))

@@ -56,6 +56,13 @@ class Envelope:
     trust: str = ""         # of a stranger's message: the value of its Authentication-Results, unfolded (S42)
     version: int = 1
 
+    @property
+    def forged(self) -> bool:
+        """DMARC failed, or SPF did and DMARC couldn't make good for it: who is shown as the sender most likely isn't.
+        No answer to such a message ever leaves (sec-S21, sec-L02)."""
+        words = {part.partition(" ")[0] for part in self.trust.split("; ")}
+        return "dmarc=fail" in words or ("spf=fail" in words and "dmarc=pass" not in words)
+
     def to_json(self) -> bytes:
         """One line of ASCII JSON, no line break inside."""
         fields = {name: getattr(self, name) for name in _PLAIN}

@@ -84,6 +84,9 @@ class Reporter:
         if envelope.origin.door == "dsn" and envelope.origin.client == "double":
             self._set_aside(queue, envelope.id, "the notice to the postmaster failed: " + group.rows[0].reply, now)
             return False
+        if envelope.forged and not self._is_local(envelope.sender):
+            self._set_aside(queue, envelope.id, "undeliverable, and its sender is forged: nobody is told", now)
+            return False
         why = self._why_not(envelope, now)
         if not why:
             rows = dsn.told(group.rows, "FAILURE")
@@ -121,6 +124,8 @@ class Reporter:
             return "it has the null sender"
         if self._is_local(sender):
             return ""
+        if envelope.forged:
+            return "SPF or DMARC says that its sender is forged"
         if origin.door in ("fetch", "list"):
             return "it was fetched or sent by a list, and its sender is elsewhere"
         if origin.login or origin.door in _TRUSTED or origin.client.startswith(("127.", "::1")):

@@ -1,5 +1,7 @@
 """The rules and their order."""
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.model.envelope import Envelope, Origin
@@ -39,6 +41,20 @@ def test_a_member_posts() -> None:
 def test_loops_are_cut(mark: bytes) -> None:
     """P10, L79."""
     assert verdict(post(mark + b"\r\n" + GOOD)) == Verdict(Do.DISCARD, "loop")
+
+
+@pytest.mark.parametrize(("trust", "do"), [
+    ("mx; spf=fail; dkim=none; dmarc=fail policy.dmarc=quarantine", Do.HOLD), ("mx; spf=fail; dmarc=none", Do.HOLD),
+    ("mx; spf=fail; dkim=pass; dmarc=pass", Do.ACCEPT), ("mx; spf=softfail; dmarc=none", Do.ACCEPT),
+    ("mx; spf=temperror; dmarc=temperror", Do.ACCEPT), ("", Do.ACCEPT),
+    ("mx; spf=none smtp.mailfrom=dmarc=fail@example.org; dmarc=none", Do.ACCEPT),
+])  # fmt: skip
+def test_who_is_forged_is_no_member(trust: str, do: Do) -> None:
+    """sec-L07: held, and answered by nobody (sec-L02)."""
+    given = post()
+    given = replace(given, envelope=replace(given.envelope, trust=trust))
+    assert verdict(given).do is do
+    assert given.unanswerable is (do is Do.HOLD)
 
 
 def test_another_list_is_no_loop() -> None:

@@ -232,6 +232,17 @@ def test_fetched_and_list_mail_answers_nobody_elsewhere(world, door):
     assert len(mails(world, "owner@here.example")) == 1
 
 
+def test_the_forged_are_not_told(world):
+    """sec-S21: SPF or DMARC failed: the message is set aside, nobody hears of it."""
+    reporter(world)
+    one = world.put("bad@here.example", sender="victim@far.example", trust="mx; spf=fail; dkim=none; dmarc=none")
+    settle(world)
+    assert (world.root / "spool/quarantine" / one).exists()
+    assert "forged" in (world.root / "spool/quarantine" / f"{one}.txt").read_text()
+    assert world.remote.addresses == []
+    assert world.journal.of("bounced") == []
+
+
 def test_backscatter_is_limited(world):
     """sec-S21: strangers get so many reports an hour; who logged in always gets them."""
     reporter(world, foreign_reports=2)
