@@ -19,6 +19,7 @@ from bridge.trust.names import Names, NameTrouble, NoDomain
 Word = Literal["pass", "fail", "softfail", "neutral", "none", "temperror", "permerror"]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LOOKUPS, VOIDS, HOSTS = 10, 2, 10
+_LONGEST = 4096         # characters of a record; in practice it has 450
 _QUALIFIERS: dict[str, Word] = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
 _RECORD = re.compile(r"v=spf1(?: |\Z)", re.I)
 _TERM = re.compile(r"([+\-~?]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?::(.*?))?((?:/\d+)?(?://\d+)?)\Z", re.I | re.S)
@@ -62,8 +63,8 @@ class _Check:
         records = [text for text in texts if _RECORD.match(text)]
         if not records:
             return "none"
-        if len(records) > 1:
-            raise _Permanent("several records")
+        if len(records) > 1 or len(records[0]) > _LONGEST:
+            raise _Permanent("several records, or no end of one")
         terms, redirect = _parsed(records[0])
         for qualifier, mechanism, value, prefix in terms:
             if await self._matches(mechanism, value, prefix, domain):

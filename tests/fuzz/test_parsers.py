@@ -4,6 +4,7 @@ A fraction of a second each in the short form; `make fuzz` sets ESTAFETA_FUZZ_SE
 clock where it runs long; a failure prints the input.
 """
 
+import asyncio
 import os
 import random
 import time
@@ -14,6 +15,7 @@ import pytest
 from bridge.model import address
 from bridge.model.errors import PeerError
 from bridge.route import aliases
+from bridge.trust import dmarc, spf, verify
 from bridge.wire import addresses, autodiscover, charset, dates, dots, fetchmailrc, headers, mime, sasl, structure, text
 from bridge.wire.imap import utf7
 from bridge.wire.smtp import commands
@@ -59,6 +61,33 @@ BITS = [b"\r\n", b"\n", b"\r", b"\0", b"\xff", b'"', b"\\", b"(", b")", b"<", b"
         b":include:/", b"\xc3\xb1", b"'", b"!", b".", b"..", b"\t"]  # fmt: skip
 
 Parse = Callable[[bytes], object]
+SIGNED = b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/simple; d=a.example; s=uno; h=from:to;\r\n\tbh=AAAA; b=BBBB\r\n"
+SPF = b"v=spf1 ip4:192.0.2.0/24 a:x.example/24//64 mx include:%{d2}.x.example exists:%{ir}.x.example redirect=y.example"
+
+
+class _Names:
+    """A name service whose every answer is the same rubbish."""
+
+    def __init__(self, data: bytes) -> None:
+        self._text = data.decode("utf-8", "replace")
+
+    async def texts(self, name: str) -> list[str]:
+        return [self._text]
+
+    async def addresses(self, host: str) -> list[str]:
+        return ["192.0.2.9", "2001:db8::9"]
+
+    async def mx(self, domain: str) -> list[tuple[int, str]]:
+        return [(1, self._text)]
+
+    async def names_of(self, address: str) -> list[str]:
+        return [self._text]
+
+
+def _dkim(data: bytes) -> None:
+    one = verify.Verifier(data, 0.0)
+    one.feed(data)
+    asyncio.run(one.results(_Names(data)))
 
 
 def _dots(data: bytes) -> None:
@@ -72,6 +101,12 @@ PARSERS: dict[str, tuple[Parse, list[bytes], tuple[type[Exception], ...]]] = {
     "smtp path": (lambda d: address.path(d), [b"<a@b.example>", b'<"a b"@[1.2.3.4]> SIZE=1', b"<@x,@y:a@b>", b"<>"], (PeerError,)),
     "smtp mail": (lambda d: commands.mail(d.decode("latin-1")), [b"FROM:<a@b> SIZE=9 BODY=8BITMIME", b"FROM: a@b"], (PeerError,)),
     "smtp rcpt": (lambda d: commands.rcpt(d.decode("latin-1"), utf8=True), [b"TO:<a@b>", b"TO: a@b"], (PeerError,)),
+    "dkim signature": (_dkim, [SIGNED + b"From: a@a.example\r\n\r\nhola\r\n"], ()),
+    "spf": (lambda d: asyncio.run(spf.check("192.0.2.1", "h", "a@b.example", _Names(d))), [SPF], ()),
+    "dmarc": (
+        lambda d: asyncio.run(dmarc.check("a.b.example", "c.example", ["d.example"], _Names(d))),
+        [b"v=DMARC1; p=reject; sp=none; np=reject; adkim=s; aspf=r; psd=n; t=y"], (),
+    ),
     "dots": (_dots, [b"a\r\n..b\r\n", b".\r\n"], (PeerError,)),
     "sasl": (lambda d: sasl.plain(sasl.decode(d)), [b"AGEAYg==", b"="], (PeerError,)),
     "headers": (lambda d: [headers.decode(f.value) for f in headers.fields(d)], [MAIL], ()),

@@ -118,6 +118,10 @@ def test_a_record_that_includes_itself_ends():
     assert names.asked <= 11
 
 
+def test_a_record_without_end():
+    assert check("v=spf1 " + "a:%{" * 2000 + " +all") == "permerror"
+
+
 def test_two_empty_answers_and_no_more():
     assert check("v=spf1 a:n1.example a:n2.example +all") == "pass"
     assert check("v=spf1 a:n1.example a:n2.example a:n3.example +all") == "permerror"
