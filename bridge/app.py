@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.routing import BaseRoute
 
+from bridge import reach
 from bridge.config.fetch import FetchAccount
 from bridge.config.schema import Settings
 from bridge.deliver.connect import Connector
@@ -509,6 +510,7 @@ def opened(settings: Settings, role: str = "cli") -> Iterator[House]:
     mask = os.umask(0o077)
     try:
         who = rights_of(settings)
+        reach.ensure(who)
         if not _running(house.data):
             claimed = claim(house.data)
             try:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bridge import ports, roles
+from bridge import ports, reach, roles
 from bridge.accept import raise_limit
 from bridge.app import MAIL, House, claim, make_ready
 from bridge.config.load import load
@@ -38,6 +38,8 @@ def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root
     _look_at_disks(settings)
     raise_limit()
     who = rights_of(settings)
+    if told := reach.ensure(who):
+        log.warning("%s", told)
     os.umask(who.umask)
     claimed = claim(Path(settings.paths.data))
     try:

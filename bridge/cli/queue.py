@@ -81,12 +81,11 @@ def _without_mover(where: Places, request: Answer) -> list[Answer]:
     if not where.config:
         raise Down
     if request == {"do": "list"} and not where.queue:
-        listed = _listed(where)
-        if listed is not None:
-            return listed
+        return _listed(where)
     from bridge.cli.settings import settings_of
 
     settings = settings_of(Path(where.config)).settings
+    from bridge import reach
     from bridge.queue.control import BadRequest, answer
     from bridge.rights import become, rights_of
     from bridge.store.queuedb import QueueDb
@@ -94,6 +93,7 @@ def _without_mover(where: Places, request: Answer) -> list[Answer]:
 
     who = rights_of(settings)
     if who.user is not None:
+        reach.ensure(who)
         become(who.user, who.umask)     # root would leave files that the server can't write
     spool = Spool(Path(settings.paths.spool))
     file = Path(settings.paths.databases) / "queue.db"
@@ -117,8 +117,8 @@ def _without_mover(where: Places, request: Answer) -> list[Answer]:
         spool.close()
 
 
-def _listed(where: Places) -> list[Answer] | None:
-    """What waits, found without what only the other verbs need: cron jobs ask this, too. None: it takes more."""
+def _listed(where: Places) -> list[Answer]:
+    """What waits, found without what only the other verbs need: cron jobs ask this, too."""
     import sqlite3
 
     from bridge.store import queuelook
@@ -130,8 +130,10 @@ def _listed(where: Places) -> list[Answer] | None:
         rows = queuelook.listing(f"{where.databases}/queue.db") if _there(f"{where.databases}/queue.db") else []
         rows += _not_taken_up(spool, {one["id"] for one in rows}, {})
         return [*rows, {"ok": True, "count": len(rows)}]
-    except sqlite3.Error:
-        return None
+    except sqlite3.Error as error:
+        fail(f"queue.db: {error}; the spool has all mail, and the server makes the rest again when it starts",
+             f"queue.db: {error}; la cola en disco tiene todo el correo, y el servidor rehace lo demás al arrancar",
+             UNAVAILABLE)
     except PermissionError:
         raise Down from None
     finally:

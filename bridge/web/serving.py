@@ -27,6 +27,7 @@ async def serve(
     config = uvicorn.Config(
         application, log_config=None, access_log=False, server_header=False, lifespan="off",
         timeout_graceful_shutdown=grace, limit_concurrency=CONNECTIONS, h11_max_incomplete_event_size=65536,
+        http="h11", ws="none",
     )  # fmt: skip
     server = uvicorn.Server(config)
     serving = asyncio.ensure_future(server._serve(sockets=[]))
