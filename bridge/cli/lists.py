@@ -1,19 +1,21 @@
 """The list commands with Mailman's names and switches; what they do is in `listmgr.commands`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from bridge.cli.parser import Parser
 from bridge.cli.settings import CALLER, settings_of
-from bridge.cli.words import language, tr
+from bridge.cli.words import fail, language, tr
 
 if TYPE_CHECKING:
     from bridge.app import House
     from listmgr.commands.desk import Desk
+    from listmgr.commands.members import Addition
 
 
 def lists(arguments: list[str]) -> None:
@@ -42,15 +44,17 @@ def _parser(name: str, en: str, es: str) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _desk(config: Path | None) -> "Iterator[tuple[Desk, House]]":
-    """A desk at the terminal; `Stop` becomes words and an exit status."""
+def _desk(config: Path | None, reads: str = "", writes: str = "") -> "Iterator[tuple[Desk, House]]":
+    """A desk at the terminal; `Stop` becomes words and an exit status. `reads`, `writes`: a file that is opened with
+    the caller's rights, before the command becomes the user of the server."""
     from bridge import app
     from listmgr.commands.desk import Desk, Stop
 
+    files = _opened(reads, writes)
     with app.opened(settings_of(config).settings) as house:
         host = house.settings.lists.host or house.current.tables.primary
         actor = CALLER
-        desk = Desk(house.office, sys.stdin, sys.stdout, sys.stderr, host, actor, language())
+        desk = Desk(house.office, sys.stdin, sys.stdout, sys.stderr, host, actor, language(), files)
         try:
             yield desk, house
         except Stop as stop:
@@ -58,8 +62,27 @@ def _desk(config: Path | None) -> "Iterator[tuple[Desk, House]]":
             raise SystemExit(stop.status) from None
 
 
-def _finish(config: Path | None, work: "Callable[[Desk, House], int]") -> None:
-    with _desk(config) as (desk, house):
+def _opened(reads: str, writes: str) -> dict[str, TextIO]:
+    found: dict[str, TextIO] = {}
+    try:
+        if reads not in ("", "-"):
+            descriptor = os.open(reads, os.O_RDONLY | os.O_CLOEXEC)
+            found[reads] = os.fdopen(descriptor, encoding="utf-8", errors="replace")
+    except OSError as error:
+        fail(f"Cannot read {reads}: {error.strerror}", f"No se puede leer {reads}: {error.strerror}")
+    try:
+        if writes not in ("", "-"):     # emptied only by what is written into it
+            descriptor = os.open(writes, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            found[writes] = os.fdopen(descriptor, "w", encoding="utf-8")
+    except OSError as error:
+        fail(f"Cannot write {writes}: {error.strerror}", f"No se puede escribir {writes}: {error.strerror}")
+    return found
+
+
+def _finish(
+    config: Path | None, work: "Callable[[Desk, House], int]", *, reads: str = "", writes: str = ""
+) -> None:
+    with _desk(config, reads, writes) as (desk, house):
         status = work(desk, house)
     raise SystemExit(status)
 
@@ -178,13 +201,24 @@ def add_members(words: list[str]) -> None:
     config, words = _config_in(words)
     from listmgr.commands import members as work
 
+    asked = _understood(work.arguments, words)
+
     def run(desk: "Desk", house: "House") -> int:
-        asked = work.arguments(words)
         if asked.file == "-" and sys.stdin.isatty():
             desk.say("Addresses, one a line; end with Ctrl-D.", "Direcciones, una por línea; termine con Ctrl-D.")
         return work.add_members(desk, asked)
 
-    _finish(config, run)
+    _finish(config, run, reads=asked.file)
+
+
+def _understood(read: "Callable[[Sequence[str]], Addition]", words: Sequence[str]) -> "Addition":
+    from listmgr.commands.desk import Stop
+
+    try:
+        return read(words)
+    except Stop as stop:
+        print(stop, file=sys.stderr)
+        raise SystemExit(stop.status) from None
 
 
 def _config_in(words: Sequence[str]) -> tuple[Path | None, list[str]]:
@@ -202,7 +236,7 @@ def list_members(words: list[str]) -> None:
     """list_members [-o FILE] [-r] [-f] [-p] [-n [WHY]] LIST"""
     arg = _parser("list_members", "Members of a list.", "Miembros de una lista.")
     arg.add_argument("-o", "--output", default="", metavar="FILE")
-    arg.add_argument("-r", "--regular", action="store_true", help=tr("those who get mail", "quienes reciben correo"))
+    arg.add_argument("-r", "--regular", action="store_true", help=tr("no digests", "sin resúmenes"))
     arg.add_argument("-f", "--fullnames", action="store_true", help=tr("with names", "con nombres"))
     arg.add_argument("-p", "--preserve", action="store_true", help=tr("upper case kept", "conservar mayúsculas"))
     arg.add_argument("-n", "--nomail", nargs="?", const="", default=None, metavar="WHY",
@@ -234,6 +268,7 @@ def list_members(words: list[str]) -> None:
                 given.moderated if given.moderated or given.non_moderated else None, given.invalid, given.output,
             ),
         ),
+        writes=given.output,
     )  # fmt: skip
 
 
@@ -258,6 +293,7 @@ def remove_members(words: list[str]) -> None:
             desk, name, addresses, file=given.file, everybody=given.all, all_lists=given.fromall,
             goodbye=not given.nouserack, notify=not given.noadminack,
         ),
+        reads=given.file,
     )  # fmt: skip
 
 
@@ -286,6 +322,7 @@ def sync_members(words: list[str]) -> None:
             desk, given.name, given.file, dry=given.no_change, welcome=said(given.welcome_msg),
             goodbye=said(given.goodbye_msg), notify=said(given.notifyadmin),
         ),
+        reads=given.file,
     )  # fmt: skip
 
 
@@ -352,10 +389,12 @@ def config_list(words: list[str]) -> None:
     from listmgr.commands import config as work
 
     if given.outputfile:
-        _finish(given.config, lambda desk, house: work.show(desk, given.name, given.outputfile))
+        output = given.outputfile
+        _finish(given.config, lambda desk, house: work.show(desk, given.name, output), writes=output)
     _finish(
         given.config,
         lambda desk, house: work.read(desk, given.name, given.inputfile, check=given.checkonly, verbose=given.verbose),
+        reads=given.inputfile,
     )
 
 

@@ -9,7 +9,6 @@ import ast
 import textwrap
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -67,7 +66,8 @@ def read(desk: Desk, name: str, file: str, *, check: bool = False, verbose: bool
     for key, value in values.items():
         described = by_name().get(key)
         if described is None:
-            desk.say(f'attribute "{key}" ignored', f'"{key}": opción no atendida')
+            place = f"{file}:{places[key]}"
+            desk.say(f'{place}: attribute "{key}" ignored', f'{place}: "{key}": opción no atendida')
         else:
             changes[key] = _understood(described, value)
 
@@ -101,12 +101,8 @@ def _mistakes(desk: Desk, file: str, wrong: Wrong, places: dict[str, int]) -> It
 def _values(desk: Desk, file: str) -> tuple[dict[str, Any], dict[str, int]]:
     """Names and values, and the line of each."""
     try:
-        raw = desk.stdin.read(MOST_BYTES) if file == "-" else Path(file).read_bytes()[:MOST_BYTES].decode("utf-8")
-        tree = ast.parse(raw)
-    except OSError as error:
-        raise Stop(
-            desk.tr(f"Cannot read {file}: {error.strerror}", f"No se puede leer {file}: {error.strerror}")
-        ) from None
+        with desk.reading(file) as stream:
+            tree = ast.parse(stream.read(MOST_BYTES))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 0
         raise Stop(desk.tr(f"{file}:{line}: not understood", f"{file}:{line}: no se entiende")) from None

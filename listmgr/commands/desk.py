@@ -5,8 +5,9 @@ the exit status: 1 for a problem that is explained, 2 for a wrong call.
 """
 
 import getpass
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -25,7 +26,8 @@ class Stop(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`host` is the domain of new lists; `actor` who is named in the audit log, for instance "cli:root"."""
+    """`host` is the domain of new lists; `actor` who is named in the audit log, for instance "cli:root"; `opened`:
+    files that were opened with the rights of the caller, who may have more of them than the command keeps."""
 
     office: Office
     stdin: TextIO
@@ -34,6 +36,7 @@ class Desk:
     host: str
     actor: str
     language: str = "en"
+    opened: Mapping[str, TextIO] = field(default_factory=dict)
 
     def tr(self, english: str, spanish: str) -> str:
         return spanish if self.language == "es" else english
@@ -63,11 +66,22 @@ class Desk:
 
     def lines(self, file: str) -> list[str]:
         """The lines of a file, or of the terminal for `-`; empty lines and comments (#) left out."""
+        return [line for _, line in self.numbered(file)]
+
+    def numbered(self, file: str) -> list[tuple[int, str]]:
+        """The same, each with its number."""
+        with self.reading(file) as stream:
+            return list(_meaningful(stream))
+
+    @contextmanager
+    def reading(self, file: str) -> Iterator[TextIO]:
+        """The text of a file, or of the terminal for `-`. Stop where it can't be read."""
         if file == "-":
-            return list(_meaningful(self.stdin))
+            yield self.stdin
+            return
         try:
-            with Path(file).open(encoding="utf-8", errors="replace") as stream:
-                return list(_meaningful(stream))
+            with self.opened.get(file) or Path(file).open(encoding="utf-8", errors="replace") as stream:
+                yield stream
         except OSError as error:
             reason = error.strerror
             raise Stop(self.tr(f"Cannot read {file}: {reason}", f"No se puede leer {file}: {reason}")) from None
@@ -79,14 +93,19 @@ class Desk:
             self.stdout.write(text)
             return
         try:
-            Path(file).write_text(text, encoding="utf-8")
+            if file in self.opened:
+                self.opened[file].write(text)
+                self.opened[file].truncate()
+                self.opened[file].flush()
+            else:
+                Path(file).write_text(text, encoding="utf-8")
         except OSError as error:
             reason = error.strerror
             raise Stop(self.tr(f"Cannot write {file}: {reason}", f"No se puede escribir {file}: {reason}")) from None
 
 
-def _meaningful(stream: Iterable[str]) -> Iterator[str]:
-    for line in stream:
+def _meaningful(stream: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(stream, 1):
         line = line.strip()
         if line and not line.startswith("#"):
-            yield line
+            yield number, line

@@ -1,7 +1,8 @@
 """`add_members`, `list_members`, `remove_members`, `sync_members`, `find_member` (L06 to L11).
 
-Promises: what is said for each address are Mailman's words; a wrong address stops nothing; additions go in groups, so
-that 10,000 of them neither take minutes nor hold up others. Fails by: Stop.
+Promises: what is said for each address are Mailman's words; a file with a wrong address in it is refused with the
+number of each such line before anything is done, while of what was typed the good ones are taken; additions go in
+groups, so that 10,000 of them neither take minutes nor hold up others. Fails by: Stop.
 """
 
 import re
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bridge.model.address import fold
+from bridge.model.language import tr
 from listmgr import enrolment, registry, roster
 from listmgr.addresses import valid
 from listmgr.commands.desk import Desk, Stop
@@ -53,7 +55,7 @@ def arguments(words: Sequence[str]) -> Addition:
         if name in _VALUED or name == _OLD:
             if not equals:
                 if not todo:
-                    raise Stop(f"{name}: a value is missing", 2)
+                    raise Stop(tr(f"{name}: a value is missing", f"{name}: falta el valor"), 2)
                 value = todo.pop(0)
             _set(asked, "file" if name == _OLD else _VALUED[name], value)
         elif word == "-n":
@@ -63,7 +65,7 @@ def arguments(words: Sequence[str]) -> Addition:
         elif word in ("-i", "--invite"):
             asked.invite = True
         elif word.startswith("-") and word != "-":
-            raise Stop(f"add_members: unknown option {word}", 2)
+            raise Stop(tr(f"add_members: unknown option {word}", f"add_members: no se conoce la opción {word}"), 2)
         else:
             asked.rest.append(word)
     if bare and not asked.file and len(asked.rest) == 2:
@@ -71,7 +73,10 @@ def arguments(words: Sequence[str]) -> Addition:
     elif bare:
         asked.nomail = True
     if len(asked.rest) != 1 or not asked.file:
-        raise Stop("add_members [-r FILE] [-i] [-w y|n] [-a y|n] [--nomail] LIST    add_members -n FILE LIST", 2)
+        raise Stop(tr(
+            "add_members [-r FILE] [-i] [-w y|n] [-a y|n] [--nomail] LIST    add_members -n FILE LIST",
+            "add_members [-r FICHERO] [-i] [-w y|n] [-a y|n] [--nomail] LISTA    add_members -n FICHERO LISTA",
+        ), 2)  # fmt: skip
     asked.name = asked.rest.pop()
     return asked
 
@@ -80,7 +85,7 @@ def _set(asked: Addition, name: str, value: str) -> None:
     if name == "file":
         asked.file = value
     elif value[:1].lower() not in ("y", "n", "s"):
-        raise Stop(f"{value!r}: y or n", 2)
+        raise Stop(tr(f"{value!r}: y or n", f"{value!r}: y (sí) o n (no)"), 2)
     else:
         setattr(asked, name, value[:1].lower() != "n")
 
@@ -88,7 +93,7 @@ def _set(asked: Addition, name: str, value: str) -> None:
 def add_members(desk: Desk, asked: Addition) -> int:
     """Add (or with `invite`, ask) everybody in the file."""
     which = desk.find(asked.name)
-    people = [enrolment.person(line) for line in desk.lines(asked.file)]
+    people = _people(desk, asked.file, typed=asked.file == "-")
     how = How(
         desk.actor,
         welcome=which.options.send_welcome_msg if asked.welcome is None else asked.welcome,
@@ -100,6 +105,19 @@ def add_members(desk: Desk, asked: Addition) -> int:
         english, spanish = _SAID[outcome]
         desk.say(f"{english}: {address}", f"{spanish}: {address}")
     return 0
+
+
+def _people(desk: Desk, file: str, *, typed: bool = False) -> list[enrolment.Person]:
+    """Everybody in the file. Stop with each line that has no address, unless they were `typed`."""
+    found = [(number, enrolment.person(line)) for number, line in desk.numbered(file)]
+    bad = [
+        desk.tr(f"{file}:{number}: Bad/Invalid email address: {address}",
+                f"{file}:{number}: Dirección no válida: {address}")
+        for number, (address, _) in found if not valid(address)
+    ]  # fmt: skip
+    if bad and not typed:
+        raise Stop("\n".join([*bad, desk.tr("Nothing was changed.", "No se ha cambiado nada.")]))
+    return [person for _, person in found]
 
 
 _SAID = {
@@ -151,7 +169,7 @@ def _listed(member: Member, shown: Shown) -> bool:
         return False
     if shown.nomail is not None:
         return member.delivery == shown.nomail if shown.nomail else member.delivery != "enabled"
-    return member.delivery == "enabled" if shown.regular else True
+    return True  # `-r`, too: all are regular members, whether they get mail or not
 
 
 def remove_members(
@@ -198,14 +216,7 @@ def sync_members(
     """Make the list's members those of the file (L10); `dry` only says what would be done."""
     which = desk.find(name)
     options = which.options
-    wanted = {fold(person[0]): person for person in map(enrolment.person, desk.lines(file))}
-    bad = sorted(address for address, _ in wanted.values() if not valid(address))
-    if bad:
-        said = ", ".join(bad)
-        raise Stop(desk.tr(
-            f"Invalid: {said}\nYou must fix the preceding invalid addresses first.",
-            f"No válidas: {said}\nCorrija antes esas direcciones; no se ha cambiado nada.",
-        ))  # fmt: skip
+    wanted = {fold(person[0]): person for person in _people(desk, file)}
     with desk.office.core.read() as connection:
         present = {one.key: one.address for one in roster.members(connection, which)}
     added = [person for key, person in wanted.items() if key not in present]
