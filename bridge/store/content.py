@@ -24,6 +24,8 @@ from bridge.wire import charset, dates, headers, lines, mime, structure, text
 from bridge.wire.imap.seqset import ranges_of
 
 CHUNK = 500             # rows of one chunk
+BATCH = 200             # messages read between two looks at the index
+MEASURED = 1000         # the same where only their size is wanted
 KINDS = 8               # lists of header fields of which the results are kept
 MAX_KEPT = 16 * 1024    # bytes of one such result
 MAX_PLAIN = 32 * 1024   # characters of text kept for search, and of headers
@@ -364,6 +366,17 @@ def undescribed(home: Home, folder: Folder, limit: int) -> list[Message]:
             "(SELECT 1 FROM plain p WHERE p.content=m.content) OR NOT EXISTS (SELECT 1 FROM preview p WHERE"
             " p.content=m.content)) ORDER BY uid LIMIT ?", (folder.id, limit),
         )]
+
+
+def measure(home: Home, folder: Folder, check: Callable[[], None] = lambda: None) -> None:
+    """Make sure that all wire sizes are known, but of messages that have gone. `check` may raise now and then."""
+    with home.index.read() as db:
+        unknown = [uid for uid, in db.execute(
+            "SELECT uid FROM message WHERE folder=? AND size=-1 ORDER BY uid", (folder.id,)
+        )]
+    for start in range(0, len(unknown), MEASURED):
+        check()
+        describe(home, folder, locate(home, folder, unknown[start : start + MEASURED]), {"size"})
 
 
 # ---- header fields

@@ -61,8 +61,9 @@ def bits_of(names: Iterable[str], keywords: Sequence[str]) -> tuple[int, list[st
     return bits, list(unknown.values())
 
 
-def learn(home: Home, db: Connection, row: FolderRow, names: Iterable[str]) -> int:
-    """The flags of these names; new keywords are given bits. MailError above the limit; the caller saves the row."""
+def learn(home: Home, db: Connection, row: FolderRow, names: Iterable[str], used: int = 0) -> int:
+    """The flags of these names; new keywords are given bits. MailError above the limit; the caller saves the row.
+    `used`: flags that the caller is going to give to other messages."""
     known = row.names
     bits, unknown = bits_of(names, known)
     if not unknown:
@@ -73,7 +74,7 @@ def learn(home: Home, db: Connection, row: FolderRow, names: Iterable[str]) -> i
     limit = min(home.settings.keywords, KEYWORD_LIMIT)
     room = limit - len(known)
     if len(unknown) > room:
-        known = _collect(db, row, known, bits)
+        known = _collect(db, row, known, bits | used)
         room = known.count(FREE) + limit - len(known)
         if len(unknown) > room:
             raise MailError(f"A mailbox can have {limit} keywords", "LIMIT")

@@ -116,7 +116,7 @@ class AccountStore:
     def status(self, name: str) -> Status:
         """All that STATUS can ask, of the folder as it is now."""
         handle = self._adopted(name).handle
-        self._measure(handle)
+        content.measure(self.home, handle)
         with self.home.index.read() as db:
             row = current(db, handle)
             messages, unseen, deleted, size, recent = db.execute(
@@ -137,19 +137,6 @@ class AccountStore:
         if row is None:
             raise NoSuchFolder(name)
         return row
-
-    def _measure(self, folder: Folder) -> None:
-        """Make sure that all wire sizes are known."""
-        while True:
-            with self.home.index.read() as db:
-                unknown = [uid for uid, in db.execute(
-                    "SELECT uid FROM message WHERE folder=? AND size=-1 ORDER BY uid LIMIT 5000", (folder.id,)
-                )]
-            if not unknown:
-                return
-            found = content.locate(self.home, folder, unknown)
-            if not content.describe(self.home, folder, found, {"size"}):
-                return
 
     # -- a selected folder
 
@@ -394,7 +381,7 @@ class AccountStore:
         name = _known(name)
         reconcile.refresh(self.home, name)
         handle = self.folder(name)
-        self._measure(handle)
+        content.measure(self.home, handle)
         with self.home.index.read() as db:
             rows = db.execute("SELECT uid, size FROM message WHERE folder=? ORDER BY uid", (handle.id,)).fetchall()
         tail = f"{handle.uidvalidity:08x}"

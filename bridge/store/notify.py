@@ -8,6 +8,7 @@ A `Listener` that finds no place answers `fileno` of a socket nobody reaches: it
 import itertools
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,7 +65,8 @@ class Hints:
         try:
             sender.sendto(data, path)
         except ConnectionRefusedError:      # its process is dead
-            os.unlink(path)
+            with suppress(OSError):
+                os.unlink(path)
         except OSError:                     # full: it has enough to look at; gone: fine
             return
 

@@ -17,7 +17,6 @@ from bridge.wire import dates, headers, structure
 
 KEPT: Final = 8             # orders kept per process
 FEW: Final = 200            # messages that are described for an order; more are only glanced at
-BATCH: Final = 200
 _SENT = "coalesce(s.sent, m.date)"
 _CRITERIA: Final = {
     "ARRIVAL": "m.date", "DATE": _SENT, "SIZE": "m.size", "SUBJECT": "s.base", "FROM": "s.sender", "TO": "s.receiver",
@@ -43,7 +42,7 @@ def sort(
 def _sorted(home: Home, folder: Folder, criteria: Sequence[tuple[str, bool]], check: Callable[[], None]) -> list[int]:
     names = {name for name, _ in criteria}
     if "SIZE" in names:
-        _measure(home, folder, check)
+        content.measure(home, folder, check)
     if names <= {"ARRIVAL", "DATE", "SUBJECT"} and names != {"ARRIVAL"}:
         glanced = _glance(home, folder, check)
         if glanced is not None:
@@ -83,9 +82,9 @@ def _glance(home: Home, folder: Folder, check: Callable[[], None]) -> list[threa
         rows = db.execute("SELECT uid, date FROM message WHERE folder=? ORDER BY uid", (folder.id,)).fetchall()
     dates_of = dict(rows)
     found: list[threads.Message] = []
-    for start in range(0, len(rows), BATCH):
+    for start in range(0, len(rows), content.BATCH):
         check()
-        messages = content.locate(home, folder, [uid for uid, _ in rows[start : start + BATCH]])
+        messages = content.locate(home, folder, [uid for uid, _ in rows[start : start + content.BATCH]])
         for message, data in content.each(home, folder, messages, head=True):
             found.append(_glanced(message.uid, dates_of[message.uid], headers.block(data)))
     found.sort(key=lambda one: one.uid)
@@ -135,16 +134,6 @@ def _describe(home: Home, folder: Folder, check: Callable[[], None]) -> None:
     with home.index.read() as db:
         everything = {uid for uid, in db.execute("SELECT uid FROM message WHERE folder=?", (folder.id,))}
     describe_words(home, folder, everything, check)
-
-
-def _measure(home: Home, folder: Folder, check: Callable[[], None]) -> None:
-    with home.index.read() as db:
-        unknown = [uid for uid, in db.execute(
-            "SELECT uid FROM message WHERE folder=? AND size=-1 ORDER BY uid", (folder.id,)
-        )]
-    for start in range(0, len(unknown), 200):
-        check()
-        content.describe(home, folder, content.locate(home, folder, unknown[start : start + 200]), {"size"})
 
 
 def _remembered(home: Home, folder: Folder, what: tuple[Any, ...], make: Callable[[], Any]) -> Any:

@@ -22,7 +22,6 @@ from bridge.wire.imap.args.searchkey import Key
 from bridge.wire.imap.seqset import SequenceSet
 
 DAY = 86_400
-BATCH = 200             # messages read between two looks at the index
 _COLUMNS = {"SUBJECT": "subject", "FROM": "sender", "TO": "receiver", "CC": "cc", "BCC": "bcc"}
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
@@ -112,7 +111,7 @@ class Query:
         if everything:
             self._describe(everything)
         if isinstance(key, keys.Size):
-            self._measure()
+            content.measure(self.home, self.folder, self._check)
         condition, values = self._condition(key)
         with self.home.index.read() as db:
             statement = f"SELECT m.uid FROM message m WHERE m.folder=? AND {condition}"  # noqa: S608
@@ -156,16 +155,6 @@ class Query:
             case _:
                 raise TypeError(f"no such search key: {key}")
 
-    def _measure(self) -> None:
-        with self.home.index.read() as db:
-            unknown = [uid for uid, in db.execute(
-                "SELECT uid FROM message WHERE folder=? AND size=-1 ORDER BY uid", (self.folder.id,)
-            )]
-        for start in range(0, len(unknown), BATCH):
-            self._check()
-            messages = content.locate(self.home, self.folder, unknown[start : start + BATCH])
-            content.describe(self.home, self.folder, messages, {"size"})
-
     def _describe(self, among: set[int]) -> None:
         """Make sure that words and sort keys of these are in the index."""
         describe_words(self.home, self.folder, among, self._check)
@@ -190,9 +179,9 @@ class Query:
         """Fields that have no column: from the common headers where they are kept, else from the files."""
         found: set[int] = set()
         ordered = sorted(among)
-        for start in range(0, len(ordered), BATCH):
+        for start in range(0, len(ordered), content.BATCH):
             self._check()
-            messages = content.locate(self.home, self.folder, ordered[start : start + BATCH])
+            messages = content.locate(self.home, self.folder, ordered[start : start + content.BATCH])
             blocks: dict[int, bytes] = {}
             if structure.covered((name,)):
                 blocks = content.kept_headers(self.home, self.folder, messages)
@@ -215,8 +204,8 @@ class Query:
         found, unsure = self._kept_text(value, body_only, sorted(among))
         quick = value.isascii() and (body_only or " " not in value)     # a header may be folded at a blank
         plain = value.encode("ascii") if quick else b""
-        for start in range(0, len(unsure), BATCH):
-            messages = content.locate(self.home, self.folder, unsure[start : start + BATCH])
+        for start in range(0, len(unsure), content.BATCH):
+            messages = content.locate(self.home, self.folder, unsure[start : start + content.BATCH])
             for message, head, body in content.texts(
                 self.home, self.folder, messages, lambda data: self._without(plain, data)
             ):
@@ -235,9 +224,9 @@ class Query:
             " AND state<2"
         )
         wanted = set(uids)
-        for start in range(0, len(uids), BATCH):
+        for start in range(0, len(uids), content.BATCH):
             self._check()
-            last = uids[min(start + BATCH, len(uids)) - 1]
+            last = uids[min(start + content.BATCH, len(uids)) - 1]
             with self.home.index.read() as db:
                 for uid, state in db.execute(statement, (value, self.folder.id, uids[start], last)):
                     if uid not in wanted:
@@ -264,9 +253,9 @@ def describe_words(home: Home, folder: Folder, among: set[int], check: Callable[
             "SELECT uid FROM message m WHERE folder=? AND NOT EXISTS"
             "(SELECT 1 FROM words w WHERE w.content=m.content) ORDER BY uid", (folder.id,),
         ) if uid in among]
-    for start in range(0, len(missing), BATCH):
+    for start in range(0, len(missing), content.BATCH):
         check()
-        messages = content.locate(home, folder, missing[start : start + BATCH])
+        messages = content.locate(home, folder, missing[start : start + content.BATCH])
         content.describe(home, folder, messages, {"words"})
 
 

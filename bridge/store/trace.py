@@ -117,11 +117,11 @@ def _matching(path: Path, needle: re.Pattern[bytes]) -> Iterator[tuple[int, byte
             return
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
             position = 0
-            while found := needle.search(data, position):
+            while position < len(data) and (found := needle.search(data, position)):
                 start = data.rfind(b"\n", 0, found.start()) + 1
                 end = data.find(b"\n", found.end())
                 end = len(data) if end < 0 else end
                 yield start, data[start:end]
-                position = end
+                position = end + 1
     finally:
         os.close(descriptor)

@@ -152,7 +152,10 @@ def _append(
             content = take_contents(db, len(settled))
             values: list[tuple[object, ...]] = []
             names: list[str] = []
-            bits = [learn(home, db, row, flags) for _, (_, flags, _), _ in settled]
+            bits, used = [], 0
+            for _, (_, flags, _), _ in settled:
+                bits.append(learn(home, db, row, flags, used))
+                used |= bits[-1]
             infos = [maildir.info_of(one, None, len(row.names)) for one in bits]
             with home.own_change(row, dirs):
                 for at, one in enumerate(_shown(dirs, root, settled, infos, shown)):
@@ -288,11 +291,12 @@ def _translated(
 ) -> dict[int, int]:
     """Flags of the source folder -> flags of the target, where keywords may have other numbers."""
     out: dict[int, int] = {}
-    names = origin.names
+    names, used = origin.names, 0
     for flags in {one[1] for one in sources}:
         keywords = [name for k, name in enumerate(names) if flags >> KEYWORD_SHIFT + k & 1]
         bits = flags & SYSTEM_MASK
-        out[flags] = bits | learn(home, db, goal, keywords) if keywords else bits
+        out[flags] = bits | learn(home, db, goal, keywords, used) if keywords else bits
+        used |= out[flags]
     return out
 
 

@@ -187,6 +187,27 @@ def test_a_keyword_of_this_command_is_not_tidied_away(box):
     assert len(words) == 56
 
 
+def test_messages_of_one_append_do_not_take_each_others_places(box):
+    """I17, sec-I18: MULTIAPPEND with new keywords where hardly any place is free."""
+    put(box, 1)
+    folder = box.select("INBOX").folder
+    box.store_flags(folder, [(1, 1)], "+", [f"k{number}" for number in range(56)])
+    box.store_flags(folder, [(1, 1)], "-", ["k3", "k5"])
+
+    def drafts(*flags):
+        made = [box.draft() for _ in flags]
+        for draft in made:
+            draft.write(MAIL % (9, 9))
+            draft.end()
+        return [(draft, [flag], None) for draft, flag in zip(made, flags)]
+
+    with pytest.raises(MailError, match="56"):
+        box.append("INBOX", drafts("one", "two", "three"))
+    box.append("INBOX", drafts("one", "two"))
+    texts = [box.flag_text(folder, row[1]) for row in rows(box, folder, Column.FLAGS)][1:]
+    assert texts == [b"(one)", b"(two)"]
+
+
 def test_the_sign_of_a_free_place_is_no_keyword(box):
     put(box, 1)
     folder = box.select("INBOX").folder

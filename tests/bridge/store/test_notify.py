@@ -57,3 +57,23 @@ def test_a_place_that_cannot_be_is_only_silence(tmp_path):
     ear = Listener("queue", tmp_path / "file")
     assert ear.receive() == []
     ear.close()
+
+
+def test_a_dead_listener_that_stays_does_not_silence_the_others(tmp_path, monkeypatch):
+    """DESIGN 3: whoever may not remove a dead socket (a process with a user of its own) still tells the rest."""
+    ear = Listener("queue", tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
+        dead.bind(str(tmp_path / "queue.0-1.sock"))
+    names = sorted(os.listdir(tmp_path))
+
+    def forbidden(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "listdir", lambda path: names)
+    monkeypatch.setattr(os, "unlink", forbidden)
+    hints = Hints(tmp_path)
+    hints.hint("queue", "x")
+    hints.close()
+    assert ear.receive() == ["x"]
+    monkeypatch.undo()
+    ear.close()

@@ -28,6 +28,7 @@ def test_a_story_follows_parents_and_children(tmp_path: Path) -> None:
     for what in ("AAA", "BBB", "<1@example.org>", "Luis@example.org"):
         assert [event["id"] for event in trace.story(tmp_path, what)] == ["AAA", "BBB", "BBB"], what
     assert trace.story(tmp_path, "nobody@example.org") == []
+    assert len(trace.story(tmp_path, "")) == 4     # everything, and an end
 
 
 def test_lines_go_to_the_day_they_belong_to(tmp_path: Path) -> None:
