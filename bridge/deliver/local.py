@@ -1,5 +1,5 @@
-"""Mailboxes of this machine: jobs into Maildirs, in batches, or into what else keeps mail, one by one; and a hint to
-whoever is looking.
+"""Mailboxes of this machine: jobs into Maildirs, in batches, or into what else keeps mail, one by one for each mailbox;
+and a hint to whoever is looking.
 
 Promises: Delivered only when message and name are on disk; the same job twice is one message (P08); disk trouble is
 temporary (D07). The hint is comfort: losing it only means that a reader sees the message at its next look.
@@ -10,17 +10,28 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
-from bridge.deliver.base import Job
+from bridge.deliver.base import Job, Target
 from bridge.deliver.trouble import Trouble, judge, judge_error
 from bridge.model.errors import StoreError
 from bridge.model.outcome import Delivered, Outcome
-from bridge.store.delivery import Copy, Letter, Maildirs
+from bridge.store.copies import Copy, Letter
+from bridge.store.delivery import Maildirs
 from bridge.store.spool import Damaged, Spooled
 
+_AT_ONCE = 6            # mailboxes that are not Maildirs of ours, filled at the same time
 Put = Callable[[Spooled, Copy, bool], str]      # a copy (perhaps `again`) into a mailbox: where it is now
 
 _log = logging.getLogger(__name__)
+
+
+class _Single(NamedTuple):
+    """A copy for a mailbox that takes them one by one."""
+
+    put: Put
+    job: Job
+    target: Target
 
 
 class LocalTransport:
@@ -50,11 +61,16 @@ class LocalTransport:
         letters: list[Letter] = []
         accounts: dict[int, str] = {}
         reached: dict[str, None] = {}
+        single: dict[str, list[_Single]] = {}
         for job in jobs:
-            copies = tuple(self._copies(job, outcomes, reached))
+            copies = tuple(self._copies(job, outcomes, single))
             if copies:
                 letters.append(Letter(job.spooled, copies, job.again))
                 accounts.update((target.id, target.target) for target in job.targets)
+        for target, outcome in self._put_single(list(single.values())):
+            outcomes[target.id] = outcome
+            if isinstance(outcome, Delivered):
+                reached[target.target] = None
         done: dict[str, Outcome] = {}
         for key, result in self._maildirs.put(letters).items():
             if isinstance(result, str):
@@ -74,10 +90,9 @@ class LocalTransport:
             self._pool = None
         self._maildirs.close()
 
-    def _copies(self, job: Job, outcomes: dict[int, Outcome], reached: dict[str, None]) -> list[Copy]:
-        """Those for Maildirs; the others are put here and now."""
+    def _copies(self, job: Job, outcomes: dict[int, Outcome], single: dict[str, list["_Single"]]) -> list[Copy]:
+        """Those for Maildirs; the others are noted by account."""
         copies: list[Copy] = []
-        trust = job.spooled.envelope.trust
         for target in job.targets:
             try:
                 mailbox = self._mailbox_of(target.target)
@@ -87,13 +102,26 @@ class LocalTransport:
             if mailbox is None:
                 outcomes[target.id] = judge(Trouble.NO_MAILBOX).outcome
             elif isinstance(mailbox, str):
-                copies.append(Copy(target.id, mailbox, target.address, target.original, target.sender, trust))
+                copies.append(Copy(target.id, mailbox, target.address, target.original, target.sender))
             else:
-                copy = Copy(target.id, "", target.address, target.original, target.sender, trust)
-                outcomes[target.id] = found = self._put(mailbox, job, copy, target.target)
-                if isinstance(found, Delivered):
-                    reached[target.target] = None
+                single.setdefault(target.target, []).append(_Single(mailbox, job, target))
         return copies
+
+    def _put_single(self, accounts: Sequence[Sequence["_Single"]]) -> list[tuple[Target, Outcome]]:
+        """One by one into each mailbox, several mailboxes at a time: each waits for its own disk, lock or process."""
+        if len(accounts) < 2:
+            return [pair for some in accounts for pair in self._put_some(some)]
+        with ThreadPoolExecutor(min(_AT_ONCE, len(accounts)), "single") as pool:
+            return [pair for some in pool.map(self._put_some, accounts) for pair in some]
+
+    def _put_some(self, some: Sequence["_Single"]) -> list[tuple[Target, Outcome]]:
+        """In order."""
+        found = []
+        for one in some:
+            target = one.target
+            copy = Copy(target.id, "", target.address, target.original, target.sender)
+            found.append((target, self._put(one.put, one.job, copy, target.target)))
+        return found
 
     def _put(self, put: Put, job: Job, copy: Copy, account: str) -> Outcome:
         try:

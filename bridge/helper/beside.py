@@ -59,6 +59,7 @@ def serve(path: Path, *, with_input: bool) -> None:
     if not settings.accounts.system_users:
         raise ConfigError(["accounts.system_users is off: there is nothing for the helper to do"])
     logs.start(settings.log.level, "")
+    logs.as_role("helper")
     server.run(settings, lambda: trusted(path), sys.stdin.fileno() if with_input else -1)
 
 

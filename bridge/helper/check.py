@@ -27,7 +27,7 @@ def missing(settings: Settings, pam: Path = PAM) -> list[tuple[str, str]]:
     if not settings.server.user and os.getuid() != 0:
         found.append((
             'accounts.system_users: server.user is empty, so the helper hears root alone: set server.user = "estafeta"',
-            'accounts.system_users: server.user está vacío y el ayudante solo oye a root: ponga server.user = "estafeta"',
+            'accounts.system_users: server.user está vacío, el ayudante solo oye a root: server.user = "estafeta"',
         ))
     if not (pam / "estafeta").exists():
         found.append((

@@ -14,7 +14,8 @@ from bridge.config.schema import Settings
 from bridge.helper.people import Person, become
 from bridge.model.account import Account
 from bridge.model.envelope import Envelope, Origin
-from bridge.store.delivery import Copy, Letter, Maildirs
+from bridge.store.copies import Copy, Letter
+from bridge.store.delivery import Maildirs
 from bridge.store.mailbox import Mailstore, Owner
 from bridge.store.mbox import Mbox
 from bridge.store.mboxfile import Locker, Rules

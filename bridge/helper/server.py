@@ -7,6 +7,7 @@ seconds for a delivery and wrong passwords per user are limited, so that a calle
 machine down.
 Fails by: an answer with `trouble`, or silence where the caller may not ask.
 """
+import gc
 import logging
 import os
 import selectors
@@ -25,6 +26,8 @@ from bridge.config.schema import Settings
 from bridge.deliver.arguments import Unfit
 from bridge.helper import mail, people, program, proof, session
 from bridge.model.errors import ConfigError, DiskFull, PeerError, StoreError
+from bridge.store import files
+from bridge.store.failpoints import Failpoint
 from bridge.store.spool import Damaged
 from bridge.wire import helper as wire
 
@@ -37,8 +40,11 @@ CHECK_SECONDS = 30
 WRONG, WRONG_SECONDS = 60, 3600.0       # passwords of one user
 ALL_VERBS = frozenset(wire.VERBS)
 SMTP_VERBS = frozenset(("hello", "check"))
+_SECRET_BYTES = 32
 _PEER = struct.Struct("3i")
 _WRONG = 3              # exit status of a child
+
+_SECRET = Failpoint("helper.secret", "the secret behind the tickets of logins")
 
 log = logging.getLogger("estafeta.helper")
 
@@ -64,17 +70,19 @@ class Server:
     peers: Mapping[int, frozenset[str]]
     again: Callable[[], Settings] | None = None     # the settings, read anew after HUP
     life: int = -1                                  # ends with whoever started us, where it isn't -1
+    secret: bytes = field(default_factory=lambda: os.urandom(32))
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _callers: dict[socket.socket, _Caller] = field(default_factory=dict)
     _children: dict[int, _Child] = field(default_factory=dict)
     _wrong: dict[str, list[float]] = field(default_factory=dict)
-    _secret: bytes = field(default_factory=lambda: os.urandom(32))
     _hup: bool = False
 
     def run(self) -> None:
         """As long as `life` goes on."""
         signal.signal(signal.SIGHUP, self._hang_up)
         self.listening.setblocking(False)
+        gc.collect()
+        gc.freeze()         # shared with the children
         self._selector.register(self.listening, selectors.EVENT_READ)
         if self.life >= 0:
             self._selector.register(self.life, selectors.EVENT_READ)
@@ -177,7 +185,7 @@ class Server:
         status = 1
         try:
             self._become_child({one.fileno(), *descriptors})
-            status = _Work(self.settings, self._secret, one, verb, request, [*descriptors, -1][0]).do()
+            status = _Work(self.settings, self.secret, one, verb, request, [*descriptors, -1][0]).do()
         except BaseException:
             log.exception("%s", verb)
         finally:
@@ -322,7 +330,7 @@ def run(settings: Settings, load: Callable[[], Settings], life: int = -1) -> Non
     os.umask(0o077)
     os.chdir("/")
     log.info("helper for system users listens on %s", settings.accounts.helper)
-    Server(settings, listening, peers, load, life).run()
+    Server(settings, listening, peers, load, life, secret_beside(Path(settings.accounts.helper))).run()
 
 
 def bind(path: Path, group: int) -> socket.socket:
@@ -347,3 +355,17 @@ def bind(path: Path, group: int) -> socket.socket:
     finally:
         os.umask(old)
     return listening
+
+
+def secret_beside(path: Path) -> bytes:
+    """What tickets are signed with: root's alone, beside the socket, so that a helper that starts again knows those of
+    the one before. ConfigError."""
+    place = path.with_name(f"{path.name}.secret")
+    try:
+        if people.roots_alone(place) and len(found := place.read_bytes()) == _SECRET_BYTES:
+            return found
+        fresh = os.urandom(_SECRET_BYTES)
+        files.replace(place, fresh, _SECRET)
+    except (OSError, StoreError) as error:
+        raise ConfigError([f"accounts.helper: {place} can't be written: {error}"]) from error
+    return fresh

@@ -292,6 +292,7 @@ class _Walk:
             self._waiting.append(_Step(text, (*step.above, f"role {role}"), why, step.sender))
             return
         first = min(tables.accounts.by_login.values(), key=lambda one: one.id, default=None)
+        first = first or max(tables.system.values(), key=lambda one: one.id, default=None)  # the lowest user number
         if first is None:
             self._end(_said(step, f"nobody is {role}: set mail.postmaster"), Kind.DEFER, "", TROUBLE)
         else:

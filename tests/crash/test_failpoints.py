@@ -30,6 +30,7 @@ ELSEWHERE = {  # what no running service comes by, and who walks it
     "fetch.quarantine": "tests/bridge/intake/fetch",
     "fetchmail": "tests/bridge/cli/test_fetchmail.py",
     "mail.commit": "tests/contract/test_maildb.py",  # off here; walked there as testmail.commit, the same code
+    "helper.": "tests/bridge/helper/test_secret.py",  # the helper runs beside, with users of its own
     "listmgr.unhold": "tests/listmgr/test_holding.py",
     "mbox.": "tests/bridge/store/test_mboxfile.py",
     "mboxjournal.": "tests/bridge/store",
