@@ -37,7 +37,7 @@ from bridge.intake.fetch.poller import Poller
 from bridge.intake.listener import limits as door_limits
 from bridge.intake.policy import Tables as Policy
 from bridge.model.account import Account
-from bridge.model.address import fold, fold_domain
+from bridge.model.address import fold, fold_domain, split
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import ConfigError, Refused, StoreError
 from bridge.model.reply import Reply
@@ -65,6 +65,7 @@ from bridge.store.spool import Spool
 from bridge.store.systemusers import SystemUsers
 from bridge.store.tables import core
 from bridge.store.trace import TraceLog
+from bridge.trust import srs
 from bridge.watch.trace import Journal
 from bridge.web import pages
 from bridge.web.fetchmailconf import Desk
@@ -85,6 +86,7 @@ log = logging.getLogger("estafeta")
 
 CORE_COMMIT = Failpoint("core.commit", "a transaction of core.db")
 SECRET = Failpoint("web.secret", "the secret behind form tokens")
+_SRS = "srs.secret"
 ARCHIVE_COMMIT = Failpoint("archive.commit", "a transaction of archive.db")
 MAIL_COMMIT = Failpoint("mail.commit", "a transaction of mail.db")
 CORE, ARCHIVE, MAIL = Schema("core", core), Schema("archive", archive), Schema("mail", mail)
@@ -184,7 +186,27 @@ class House:
 
     def resolve(self, address: str, sender: str | None = None) -> tuple[resolver.Route, ...]:
         """What an address means now."""
-        return resolver.resolve(address, self.current.tables, sender=sender)
+        tables = self.current.tables
+        if srs.looks_like(address) and self.settings.mail.srs:
+            behind = srs.reverse(address, self.srs_key, self.clock.now())
+            if behind is not None:
+                routes = resolver.resolve(behind, tables, sender=sender)
+                return tuple(replace(route, why=(f"SRS address of {behind}", *route.why)) for route in routes)
+        return resolver.resolve(address, tables, sender=sender)
+
+    def forwarded(self, routes: tuple[resolver.Route, ...], sender: str) -> tuple[resolver.Route, ...]:
+        """The same with our own address as the sender of what an alias sends out of the house (S68)."""
+        tables = self.current.tables
+        if not self.settings.mail.srs or not sender or tables.serves(fold_domain(split(sender)[1])):
+            return routes
+        if not any(_leaves(route) for route in routes):
+            return routes
+        ours = srs.forward(sender, tables.primary, self.srs_key, self.clock.now())
+        return tuple(replace(route, sender=ours) if _leaves(route) else route for route in routes)
+
+    @cached_property
+    def srs_key(self) -> bytes:
+        return secret_file(Path(self.settings.paths.databases) / _SRS)
 
     def address_of(self, name: str) -> str:
         """A local name as a full address."""
@@ -444,6 +466,11 @@ class House:
                 parts[name].close()
 
 
+def _leaves(route: resolver.Route) -> bool:
+    """An alias sends it to another server, and no owner-alias takes the bounces."""
+    return route.kind is resolver.Kind.REMOTE and bool(route.why) and route.sender is None
+
+
 def secret_file(path: Path) -> bytes:
     """32 random bytes that outlive a restart, made at the first use."""
     if not path.exists():
@@ -467,6 +494,7 @@ def prepare(house: House) -> None:
         house.spool.sweep(house.clock.now())
     except StoreError as error:
         log.warning("old drafts stay in the spool: %s", error)  # they harm nobody
+    secret_file(Path(house.settings.paths.databases) / _SRS)    # before two processes would make two
     certificate.ensure(house.settings.tls, house.data / "tls", house.settings.server.hostname, house.clock)
 
 

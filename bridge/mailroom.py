@@ -62,7 +62,9 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     parts = Parts(
         spool=house.spool,
         queue=lambda: QueueDb(url, Path(paths.spool) / "GENERATION"),
-        resolve=lambda address, sender: by_command(house.resolve(address, sender), settings.delivery),
+        resolve=lambda address, sender: by_command(
+            house.forwarded(house.resolve(address, sender), sender), settings.delivery
+        ),
         transports={
             Kind.MAILBOX: local, Kind.LIST: lists, Kind.REMOTE: remote, Kind.PROGRAM: programs, Kind.FILE: files,
         },

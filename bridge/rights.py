@@ -29,7 +29,7 @@ log = logging.getLogger("estafeta")
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _PRIVATE, _SHARED = 0o077, 0o007    # umasks
-_SHARED_FILES = ("core.db", "core.db-wal", "core.db-shm", "core.lock")
+_SHARED_FILES = ("core.db", "core.db-wal", "core.db-shm", "core.lock", "srs.secret")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

@@ -21,6 +21,7 @@ class Sink:
         self.copies: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[str] = Counter()
         self.last = b""         # the newest message as it came, without its dots
+        self.sender = ""        # of the newest transaction
         self.port = 0
         self.refuse_first, self.delay = refuse_first, delay
         self._loop = asyncio.new_event_loop()
@@ -56,6 +57,11 @@ class Sink:
                 verb = line[:4].upper()
                 if verb == b"EHLO":
                     writer.write(b"250-sink.example.net\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 50000000\r\n")
+                elif verb == b"MAIL":
+                    found = _PATH.search(line)
+                    self.sender = found[1].decode() if found else ""
+                    recipients.clear()
+                    writer.write(b"250 2.1.0 fine\r\n")
                 elif verb == b"RCPT":
                     writer.write(self._rcpt(line, recipients))
                 elif verb == b"DATA" and recipients:

@@ -63,6 +63,11 @@ class Mail:
         "Folders of the files that :include: may name; empty: the folder of the alias file.",
         es="Carpetas de los ficheros que puede citar :include:; vacío: la del fichero de alias.",
     )
+    srs: bool = setting(
+        True,
+        "Rewrite the envelope sender of mail that aliases send on to others, so that their SPF checks pass.",
+        es="Reescribir el remitente del sobre del correo que los alias reenvían fuera, para que pase su control SPF.",
+    )
     smarthost: str = setting(
         "",
         "Server that takes all outgoing mail, for instance smtp.example.net:587; empty: deliver directly.",
