@@ -16,7 +16,7 @@ from bridge.config.delivery import Delivery, words
 from bridge.deliver.command import Identity
 from bridge.model.account import Account
 from bridge.model.address import split
-from bridge.store.delivery import Copy, converted, top
+from bridge.store.copies import Copy, converted, top
 from bridge.store.mboxfile import separator
 from bridge.store.spool import Spooled
 

@@ -18,7 +18,7 @@ from bridge.deliver.trouble import Trouble, judge, judge_error
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.outcome import Delivered, Outcome
 from bridge.store import mboxfile
-from bridge.store.delivery import Copy
+from bridge.store.copies import Copy
 from bridge.store.mboxfile import Busy, Rules, Unsafe
 from bridge.store.spool import Damaged, Spooled
 

@@ -36,7 +36,7 @@ from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import StoreError
 from bridge.model.outcome import Delivered, Outcome
 from bridge.route.resolver import Kind, Route
-from bridge.store.delivery import Copy
+from bridge.store.copies import Copy
 from bridge.store.helper import Helper, Said
 from bridge.store.spool import Damaged, Spooled
 

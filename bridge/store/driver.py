@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from bridge.store.delivery import Copy
+from bridge.store.copies import Copy
 from bridge.store.maildir import Dirs
 from bridge.store.spool import Spooled
 

@@ -17,12 +17,12 @@ from typing import Any
 from bridge.model.account import Account
 from bridge.model.errors import PeerError, StoreError
 from bridge.store import files
-from bridge.store.delivery import Copy
+from bridge.store.copies import Copy
 from bridge.store.spool import Damaged, Spooled
 from bridge.wire import helper as wire
 
 _SECONDS = 60.0
-_STARTING = 5.0     # seconds in which a helper that isn't there is waited for
+_PATIENCE = 10.0    # seconds that a helper which isn't there is waited for, once, until it is seen again
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Said:
 class Helper:
     """`path`: its socket."""
 
-    def __init__(self, path: str, *, seconds: float = _SECONDS) -> None:
-        self._path, self._seconds = path, seconds
-        self._patient = time.monotonic() + _STARTING
+    def __init__(self, path: str, *, seconds: float = _SECONDS, patience: float = _PATIENCE) -> None:
+        self._path, self._seconds, self._patience = path, seconds, patience
+        self._gone_since = 0.0      # 0: it was there the last time
 
     def ask(
         self, verb: str, descriptors: Sequence[int] = (), *, seconds: float = 0.0, stop: Event | None = None,
@@ -68,10 +68,12 @@ class Helper:
             try:
                 one.connect(self._path)
             except (FileNotFoundError, ConnectionRefusedError):
-                if time.monotonic() > self._patient:    # it is not only starting like us
+                self._gone_since = self._gone_since or time.monotonic()
+                if time.monotonic() - self._gone_since > self._patience:    # it isn't just starting
                     raise
                 time.sleep(0.1)
             else:
+                self._gone_since = 0.0
                 return
 
     def _hear(self, one: socket.socket, end: float, stop: Event | None) -> bytes:

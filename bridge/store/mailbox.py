@@ -23,7 +23,7 @@ from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import StoreError
 from bridge.store import content, flags, folders, maildir, order, reconcile, tidy, transfer
 from bridge.store.body import SMALL, Body, open_file, read_file
-from bridge.store.delivery import Copy
+from bridge.store.copies import Copy
 from bridge.store.driver import Driver, Place
 from bridge.store.flock import FileLock
 from bridge.store.home import FolderRow, Home, current, row_of, save

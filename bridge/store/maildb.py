@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.store import maildir
 from bridge.store.body import nameless
-from bridge.store.delivery import Copy, converted, mark_of, top
+from bridge.store.copies import Copy, converted, mark_of, top
 from bridge.store.driver import Found, Item, Place, Placed
 from bridge.store.engine import Database
 from bridge.store.maildir import Dirs

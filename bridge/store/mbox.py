@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from bridge.model.errors import StoreError
 from bridge.store import files, mboxfile, mboxjournal, mboxscan
 from bridge.store.body import nameless
-from bridge.store.delivery import Copy, converted, top
+from bridge.store.copies import Copy, converted, top
 from bridge.store.driver import Found, Item, Place, Placed
 from bridge.store.mail import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from bridge.store.maildir import MAKE, Dirs

@@ -23,7 +23,7 @@ from typing import Literal, Protocol
 
 from bridge.model.errors import StoreError
 from bridge.store import files
-from bridge.store.delivery import Copy, converted, top
+from bridge.store.copies import Copy, converted, top
 from bridge.store.failpoints import Failpoint
 from bridge.store.spool import Spooled
 from bridge.wire.dates import from_line

@@ -10,7 +10,7 @@ import pytest
 from bridge.model.envelope import Envelope, Origin, Recipient
 from bridge.model.errors import DiskFull
 from bridge.store import failpoints
-from bridge.store.delivery import Copy
+from bridge.store.copies import Copy
 from bridge.store.mail import Column
 from bridge.store.spool import Spool
 from tests.contract.conftest import bodies, kept_in, mail, put, rows

@@ -12,7 +12,7 @@ import pytest
 from bridge.model.envelope import Envelope, Origin, Recipient
 from bridge.model.errors import StoreError
 from bridge.store import failpoints, mboxjournal
-from bridge.store.delivery import Copy
+from bridge.store.copies import Copy
 from bridge.store.mail import Column
 from bridge.store.mbox import Mbox
 from bridge.store.spool import Spool

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.model.envelope import Envelope, Origin
-from bridge.store.delivery import Copy
+from bridge.store.copies import Copy
 from bridge.store.helper import Helper
 from bridge.store.spool import Spooled
 from tests.helpersite import Site

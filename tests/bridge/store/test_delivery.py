@@ -8,9 +8,10 @@ import pytest
 
 from bridge.model.envelope import Envelope, Origin, Recipient
 from bridge.model.errors import DiskFull, StoreError
-from bridge.store import delivery, failpoints
-from bridge.store.delivery import Copy, Letter, Maildirs
-from bridge.store.spool import Spool
+from bridge.store import failpoints
+from bridge.store.copies import Copy, Letter
+from bridge.store.delivery import Maildirs
+from bridge.store.spool import CHUNK, Damaged, Spool
 
 TEXT = b"Received: from a\r\nSubject: hi\r\n\r\nbody\r\n.\r\nlast\r\n"
 POINTS = sorted(name for name in failpoints.registered() if name.startswith("delivery."))
@@ -83,11 +84,11 @@ def test_addresses_cant_make_lines(tmp_path):
     assert head == b"Return-Path: <sX: y>\nX-Original-To: aBcc: x@example.org\nDelivered-To: bob@example.org\n"
 
 
-@pytest.mark.parametrize("size", [delivery.CHUNK - 1, delivery.CHUNK, delivery.CHUNK * 2 + 7])
+@pytest.mark.parametrize("size", [CHUNK - 1, CHUNK, CHUNK * 2 + 7])
 def test_large_bodies_in_chunks(tmp_path, size):
     """A CRLF cut by a chunk border is still one line end; never whole in memory."""
     text = b"Received: x\r\n\r\n" + b"ab\r\n" * (size // 4) + b"\r\n"
-    text = b"X: " + b"y" * (delivery.CHUNK - 6 - len(b"Received: x\r\n")) + b"\r\n" + text
+    text = b"X: " + b"y" * (CHUNK - 6 - len(b"Received: x\r\n")) + b"\r\n" + text
     one = copy(tmp_path)
     maildirs(tmp_path).put([Letter(spooled(tmp_path, text), (one,))])
     path = files_of(one)[0]
@@ -184,7 +185,7 @@ def test_only_below_the_root(tmp_path):
 def test_spool_file_too_short(tmp_path):
     letter = Letter(spooled(tmp_path), (copy(tmp_path),))
     os.truncate(letter.spooled.path, letter.spooled.start + 5)
-    assert isinstance(maildirs(tmp_path).put([letter])[1], delivery.Damaged)
+    assert isinstance(maildirs(tmp_path).put([letter])[1], Damaged)
     assert not files_of(letter.copies[0])
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bridge.model.envelope import Envelope, Origin, Recipient
 from bridge.model.errors import DiskFull, StoreError
 from bridge.store import failpoints
-from bridge.store.delivery import Copy
+from bridge.store.copies import Copy
 from bridge.store.mboxfile import Busy, Rules, Unsafe, append, quoted
 from bridge.store.spool import Spool
 

@@ -4,7 +4,8 @@ import time
 
 from bridge.config.imap import Imap
 from bridge.model.envelope import Envelope, Origin, Recipient
-from bridge.store.delivery import Copy, Letter, Maildirs
+from bridge.store.copies import Copy, Letter
+from bridge.store.delivery import Maildirs
 from bridge.store.spool import Spool
 from tests.bridge.serve.imap.world import Talk, World, fetched, letter
 from tests.bridge.wire.imap.reader import Data
