@@ -41,7 +41,7 @@ VALUES = {
         {"what": "help"},
         {"what": "lists", "lists": []},
         {"what": "who", "members": []},
-        {"what": "unknown", "count": 1},
+        {"what": "unknown", "lines": "1, 4"},
         {"what": "info", "info": "i", "listinfo": "l"},
     ],
 }
