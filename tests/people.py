@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PASSWORD = "clave de ana 1"
-NUMBERS = {"ana": 20_001, "luis": 20_002, "eva": 20_003, "Carmen": 20_004, "vieja": 20_005, "daemonio": 501}
+NUMBERS = {
+    "ana": 20_001, "luis": 20_002, "eva": 20_003, "Carmen": 20_004, "vieja": 20_005, "procu": 20_006, "daemonio": 501,
+}  # fmt: skip
 SHELLS = {"luis": "/usr/sbin/nologin"}
 EXPIRED = ("vieja",)
 GROUP = 20_050      # of the mail folder

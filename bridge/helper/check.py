@@ -15,7 +15,7 @@ def missing(settings: Settings, pam: Path = PAM) -> list[tuple[str, str]]:
     if not accounts.system_users:
         return []
     found = []
-    if why := Helper(accounts.helper).answers():
+    if why := Helper(accounts.helper, patience=0.0).answers():
         found.append((
             f"accounts.system_users: the helper at {accounts.helper}: {why}. Until it answers, mail for system users "
             f"waits and they can't log in: systemctl enable --now estafeta-helper (`estafeta run` as root starts it "

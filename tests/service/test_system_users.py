@@ -3,6 +3,7 @@
 import imaplib
 import os
 import poplib
+import signal
 import smtplib
 import stat
 from collections.abc import Iterator
@@ -46,9 +47,13 @@ system_store = "maildir"
 stores = {{ "luis@{DOMAIN}" = "mbox" }}
 mbox = "{people.mail}/{{user}}"
 helper = "{people.folder}/run/helper"
+[login]
+delay = 0
 [delivery]
 program_user = "daemonio"
-mailbox_commands = {{ "carmen@{DOMAIN}" = "{box} %u %e" }}
+[delivery.mailbox_commands]
+"carmen@{DOMAIN}" = "{box} %u %e"
+"procu@{DOMAIN}" = "/usr/bin/procmail -t -f %f MAILDIR=%h %h/.procmailrc"
 """,
     )  # fmt: skip
     text = one.config.read_text().replace("aliases = []", f'aliases = ["{aliases}"]\nprograms = ["{people.folder}/"]')
@@ -90,7 +95,7 @@ def test_mail_into_an_mbox_of_the_user_and_group_mail(lab: Lab, people: People) 
     assert (about.st_uid, about.st_gid, stat.S_IMODE(about.st_mode)) == (people.names["luis"], GROUP, 0o660)
     assert box.read_text().startswith("From x@example.net ")
     assert box.read_text().count("\n>From here\n") == 2
-    assert [one.name for one in people.mail.iterdir()] == ["luis"], "no lock is left"
+    until(lambda: [one.name for one in people.mail.iterdir()] == ["luis"], what="no lock is left")
 
 
 def test_who_is_who(lab: Lab) -> None:
@@ -208,6 +213,47 @@ def test_a_program_of_an_alias_runs_as_the_default_user(lab: Lab, people: People
     until(lambda: "daemonio" in lab.command("trace", f"spy@{DOMAIN}", check=False), what=lab.tail())
     said = lab.command("trace", f"spy@{DOMAIN}")
     assert f"daemonio {people.names['daemonio']} to" in said, said
+
+
+def test_procmail_as_the_mailbox_command(lab: Lab, people: People) -> None:
+    """D06: Debian's procmail with the user's own .procmailrc, as the user."""
+    home, number = people.homes / "procu", people.names["procu"]
+    (home / ".procmailrc").write_text(":0:\n* ^Subject:.*lista\nlistas\n\n:0:\nentrada\n")
+    os.chown(home / ".procmailrc", number, number)
+    send(lab, "procu", subject="de la lista")
+    send(lab, "procu", subject="otra")
+    for name, words in (("listas", "Subject: de la lista"), ("entrada", "Subject: otra")):
+        until(lambda: (home / name).exists() and words in (home / name).read_text(), what=lab.tail())  # noqa: B023
+    assert {one.lstat().st_uid for one in home.iterdir()} == {number}
+
+
+def test_a_helper_that_dies_is_there_again(lab: Lab, people: People) -> None:
+    """P15: mail that comes meanwhile waits a little, logins go on, tickets of before still count."""
+    imap = lab.imap()
+    imap.login("ana", PASSWORD)
+    imap.logout()
+    (helper,) = _helpers(lab)
+    os.kill(helper, signal.SIGKILL)
+    send(lab, "ana", subject="after the death")
+    new = people.homes / "ana" / "Maildir"
+    until(lambda: any("after the death" in one.read_text() for one in new.rglob("*.Q*")), 40, what=lab.tail())
+    assert _helpers(lab) != [helper]
+    imap = lab.imap()
+    imap.login("ana", PASSWORD)
+    assert imap.select()[0] == "OK"
+    imap.logout()
+
+
+def _helpers(lab: Lab) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(lab.config).encode() in words and b"helper" in words and _uid(process) == 0:
+            found.append(int(process.name))
+    return found
 
 
 def test_nothing_but_the_supervisor_and_the_helper_is_root(lab: Lab) -> None:
