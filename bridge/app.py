@@ -453,7 +453,7 @@ class House:
     @cached_property
     def tls(self) -> ssl.SSLContext:
         pair = certificate.ensure(self.settings.tls, self.data / "tls", self.settings.server.hostname, self.clock)
-        return certificate.context(*pair)
+        return certificate.context(*pair, self.settings.tls.more)
 
     def close(self) -> None:
         """Close what was opened, databases last."""
@@ -572,7 +572,7 @@ def check(settings: Settings) -> list[str]:
     house = House(settings, "check")
     if settings.tls.certificate:
         try:
-            certificate.context(Path(settings.tls.certificate), Path(settings.tls.key))
+            certificate.context(Path(settings.tls.certificate), Path(settings.tls.key), settings.tls.more)
         except ConfigError as error:
             problems += error.problems
     problems += certificate.warnings(settings.tls)

@@ -184,6 +184,10 @@ def _section(
     return section(**values)
 
 
+def _from(base: Path, name: str) -> str:
+    return str(base / name) if name else ""
+
+
 def _resolved(settings: Settings, path: Path) -> Settings:
     """Paths made absolute, {data} filled in."""
     base = path.resolve().parent
@@ -193,7 +197,7 @@ def _resolved(settings: Settings, path: Path) -> Settings:
         text = getattr(settings.paths, one.name)
         changed[one.name] = str(base / text.replace("{data}", data)) if text else ""
     tls = settings.tls
-    for name in ("certificate", "key"):
-        if getattr(tls, name):
-            tls = replace(tls, **{name: str(base / getattr(tls, name))})
+    tls = replace(tls, certificate=_from(base, tls.certificate), key=_from(base, tls.key), more=tuple(
+        replace(one, certificate=_from(base, one.certificate), key=_from(base, one.key)) for one in tls.more
+    ))
     return replace(settings, paths=replace(settings.paths, **changed), tls=tls)

@@ -131,6 +131,18 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A further certificate, for clients that ask for one of its names."""
+
+    certificate: str = setting(
+        "", "PEM file with the certificate chain.", es="Fichero PEM con la cadena de certificados."
+    )
+    key: str = setting(
+        "", "PEM file with the private key (mode 0600).", es="Fichero PEM con la clave privada (modo 0600)."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Tls:
     """Certificate of this server. Without files a self-signed one is made in the data folder."""
 
@@ -140,8 +152,21 @@ class Tls:
     key: str = setting(
         "", "PEM file with the private key (mode 0600).", es="Fichero PEM con la clave privada (modo 0600)."
     )
+    more: tuple[Pair, ...] = setting(
+        (), "Further certificates; a client gets the one that has the name it asks for (SNI).",
+        es="Más certificados; un cliente recibe el que lleve el nombre que pide (SNI).",
+    )
 
     def problems(self) -> Iterator[Problem]:
+        if any(not (one.certificate and one.key) for one in self.more):
+            yield Problem(
+                "more", "each needs certificate and key", "cada uno necesita certificate y key",
+            )
+        if self.more and not self.certificate:
+            yield Problem(
+                "more", "name the usual one first, in certificate and key",
+                "indique antes el habitual, en certificate y key",
+            )
         if bool(self.certificate) != bool(self.key):
             yield Problem(
                 "certificate" if self.certificate else "key",

@@ -7,6 +7,7 @@ Fails by: ConfigError that names the file and what is wrong with it.
 
 import os
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bridge.config.server import Tls
+from bridge.config.server import Pair, Tls
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import ConfigError
 from bridge.model.language import tr
@@ -39,8 +40,28 @@ def ensure(settings: Tls, folder: Path, hostname: str, clock: Clock = SYSTEM) ->
     return certificate, key
 
 
-def context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What listeners use."""
+def context(certificate: Path, key: Path, more: Sequence[Pair] = ()) -> ssl.SSLContext:
+    """What listeners use. `more`: certificates for clients that ask for one of their names (SNI, RFC 6066 3)."""
+    usual = _single(certificate, key)
+    by_name: dict[str, ssl.SSLContext] = {}
+    for one in more:
+        special = _single(Path(one.certificate), Path(one.key))
+        for name in _names(Path(one.certificate)):
+            by_name.setdefault(name, special)
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        asked = (name or "").lower()
+        wild = "*." + asked.partition(".")[2]
+        found = by_name.get(asked) or by_name.get(wild)
+        if found is not None:
+            connection.context = found
+
+    if by_name:
+        usual.sni_callback = choose
+    return usual
+
+
+def _single(certificate: Path, key: Path) -> ssl.SSLContext:
     found = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     found.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -54,15 +75,26 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def warnings(settings: Tls) -> list[str]:
-    """What a check should say of the key file."""
-    if not settings.key or not os.path.exists(settings.key):
-        return []
-    mode = os.stat(settings.key).st_mode & 0o777
-    open_to_others = tr(
-        f"tls.key: {settings.key} has mode {mode:o}; others may read it: chmod 600",
-        f"tls.key: {settings.key} tiene el modo {mode:o}; otros pueden leerlo: chmod 600",
-    )
-    return [open_to_others] if mode & 0o077 else []
+    """What a check should say of the key files."""
+    found = []
+    for name, key in (("tls.key", settings.key), *(("tls.more.key", one.key) for one in settings.more)):
+        mode = os.stat(key).st_mode & 0o777 if key and os.path.exists(key) else 0
+        if mode & 0o077:
+            found.append(tr(
+                f"{name}: {key} has mode {mode:o}; others may read it: chmod 600",
+                f"{name}: {key} tiene el modo {mode:o}; otros pueden leerlo: chmod 600",
+            ))
+    return found
+
+
+def _names(certificate: Path) -> list[str]:
+    """The host names in a certificate that has been loaded already."""
+    found = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    except x509.ExtensionNotFound:
+        return [str(one.value).lower() for one in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
 
 
 def _make(hostname: str, clock: Clock) -> tuple[bytes, bytes]:
