@@ -1,16 +1,26 @@
 """What every ring of tests shares: switches of the command line, hypothesis without a clock, seconds per ring."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from bridge.store import failpoints
 
 settings.register_profile("estafeta", deadline=None)    # the machine may be busy; nothing here is timed
 settings.load_profile("estafeta")
 
 _seconds: "defaultdict[str, float]" = defaultdict(float)
 _counts: "defaultdict[str, int]" = defaultdict(int)
+
+
+@pytest.fixture(autouse=True)
+def disarmed() -> Iterator[None]:
+    """No failpoint outlives the test that armed it."""
+    yield
+    failpoints.arm("")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -24,12 +24,6 @@ LETTER = (
 )
 
 
-@pytest.fixture(autouse=True)
-def disarmed():
-    yield
-    failpoints.arm("")
-
-
 def foreign(path: Path, *subjects: str, status: str = "", mode: str = "a") -> None:
     """What another program appends."""
     path.parent.mkdir(exist_ok=True)

@@ -17,12 +17,6 @@ from bridge.store.failpoints import Failpoint
 POINT = Failpoint("testbackup.commit", "tests of backups")
 
 
-@pytest.fixture(autouse=True)
-def disarmed():
-    yield
-    failpoints.arm("")
-
-
 @pytest.fixture
 def data(tmp_path):
     """A small installation, with names that a careless copy would leave out or break at."""

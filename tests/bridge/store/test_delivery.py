@@ -17,12 +17,6 @@ TEXT = b"Received: from a\r\nSubject: hi\r\n\r\nbody\r\n.\r\nlast\r\n"
 POINTS = sorted(name for name in failpoints.registered() if name.startswith("delivery."))
 
 
-@pytest.fixture(autouse=True)
-def disarmed():
-    yield
-    failpoints.arm("")
-
-
 def spooled(tmp_path, text=TEXT, number=0):
     spool = Spool(tmp_path / "spool", threads=1)
     one = f"00000000000{number:05d}"

@@ -15,12 +15,6 @@ from bridge.store.dropfolder import NotOurs
 POINTS = sorted(name for name in failpoints.registered() if name.startswith("drop.") and name != "drop.unlink")
 
 
-@pytest.fixture(autouse=True)
-def disarmed():
-    yield
-    failpoints.arm("")
-
-
 @pytest.fixture
 def folder(tmp_path):
     found = tmp_path / "drop"

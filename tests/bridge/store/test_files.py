@@ -13,12 +13,6 @@ from tests.disk import watched
 POINT = Failpoint("testfiles", "operations of this test")
 
 
-@pytest.fixture(autouse=True)
-def _disarmed():
-    yield
-    failpoints.arm("")
-
-
 def test_a_path_is_made_with_all_its_names_on_the_disk(tmp_path: Path) -> None:
     """P04: every folder that was missing, each synced in the one above."""
     with watched() as names:

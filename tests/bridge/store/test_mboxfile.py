@@ -29,12 +29,6 @@ RULES = Rules(patience=0.3, owners=(os.geteuid(),))
 NOW = 1700000000.0
 
 
-@pytest.fixture(autouse=True)
-def disarmed():
-    yield
-    failpoints.arm("")
-
-
 @pytest.fixture
 def spooled(tmp_path):
     return spooled_in(tmp_path, TEXT)

@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.model.errors import ConfigError, DiskFull
-from bridge.store import failpoints
 from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
 from bridge.store.migrate import Schema, Step, migrate, schema_version
@@ -40,12 +39,6 @@ def add_colour(connection):
 
 OLD = Schema("things", V1)
 NEW = Schema("things", V3, (Step(2, "sizes", add_size), Step(3, "colours", add_colour)))
-
-
-@pytest.fixture(autouse=True)
-def disarmed():
-    yield
-    failpoints.arm("")
 
 
 @pytest.fixture

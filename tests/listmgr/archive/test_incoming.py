@@ -15,12 +15,6 @@ ENVELOPE = Envelope("0000000000000001", "key", "ana@example.org", (), Origin("sm
 POST = [b"Subject: hola\r\n\r\ncuerpo\r\n"]
 
 
-@pytest.fixture(autouse=True)
-def _disarmed():
-    yield
-    failpoints.arm("")
-
-
 def test_a_put_leaves_no_name_to_a_power_cut(tmp_path: Path) -> None:
     """P04: the post, the list's folder, and all above it."""
     with watched() as names:
