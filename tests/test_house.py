@@ -34,6 +34,13 @@ def test_the_reference_pages_are_what_the_program_prints(language: str) -> None:
     )
 
 
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_the_pages_of_the_seeds_are_what_the_book_says(language: str) -> None:
+    from tests.seeds.run import PAGES, book, page
+
+    assert PAGES[language].read_text() == page(book(), language), "run: python -m tests.seeds.run --pages"
+
+
 def test_templates_come_in_both_languages() -> None:
     folder = ROOT / "templates"
     missing = []

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import select
 import sys
+import termios
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from bridge.app import House
     from listmgr.commands.desk import Desk
     from listmgr.commands.members import Addition
+
+_PAUSE = 0.5    # seconds between two Ctrl-D of one person
 
 
 def lists(arguments: list[str]) -> None:
@@ -204,11 +208,21 @@ def add_members(words: list[str]) -> None:
     asked = _understood(work.arguments, words)
 
     def run(desk: "Desk", house: "House") -> int:
-        if asked.file == "-" and sys.stdin.isatty():
+        typed = asked.file == "-" and sys.stdin.isatty()
+        if typed:
             desk.say("Addresses, one a line; end with Ctrl-D.", "Direcciones, una por línea; termine con Ctrl-D.")
-        return work.add_members(desk, asked)
+        status = work.add_members(desk, asked)
+        if typed:
+            _second_end()
+        return status
 
     _finish(config, run, reads=asked.file)
+
+
+def _second_end() -> None:
+    """Mailman wanted Ctrl-D twice: who learned it there must not end the shell with the second one."""
+    if select.select([sys.stdin], [], [], _PAUSE)[0]:
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def _understood(read: "Callable[[Sequence[str]], Addition]", words: Sequence[str]) -> "Addition":

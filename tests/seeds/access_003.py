@@ -7,7 +7,8 @@ import re
 import ssl
 
 from tests.lab import DOMAIN, PASSWORD
-from tests.seeds.book import Typed, World, sentence
+from tests.seeds.book import World, sentence
+from tests.seeds.programs import Typed, telnet
 
 D = "003"
 
@@ -15,6 +16,7 @@ D = "003"
 def _three_messages(world: World) -> None:
     if world.notes.get("eloy"):
         return
+    assert not world.lab.mails("eloy"), "the session begins with three messages"
     with world.lab.smtp() as client:
         for number in (1, 2, 3):
             text = f"Subject: n{number}\r\n\r\nSaludos, Eloy.\r\nTe escribo para pedirte que me envíes\r\nmás\r\n"
@@ -24,7 +26,8 @@ def _three_messages(world: World) -> None:
 
 
 @sentence(D, "5 POP3", "the printed session, typed: USER PASS STAT LIST RETR DELE RETR DELE STAT LIST TOP DELE QUIT",
-          "la sesión impresa, tecleada: USER PASS STAT LIST RETR DELE RETR DELE STAT LIST TOP DELE QUIT", "I48 I49")  # fmt: skip
+          "la sesión impresa, tecleada: USER PASS STAT LIST RETR DELE RETR DELE STAT LIST TOP DELE QUIT", "I48 I49",
+          tried="USER eloy; PASS claveusuario; STAT; LIST; RETR 1; DELE 1; RETR 2; DELE 2; STAT; LIST; TOP 3 2; DELE 3; QUIT")  # fmt: skip
 def the_session(world: World) -> str:
     _three_messages(world)
     line = Typed(world.port("pop3"))
@@ -63,7 +66,7 @@ def the_session(world: World) -> str:
     return goodbye
 
 
-@sentence(D, "5 POP3", "TOP n 0 gives the headers alone", "TOP n 0 da solo las cabeceras", "I49")
+@sentence(D, "5 POP3", "TOP n 0 gives the headers alone", "TOP n 0 da solo las cabeceras", "I49", tried="TOP 1 0")
 def top_zero(world: World) -> str:
     _three_messages(world)
     client = world.lab.pop3("eloy")
@@ -75,7 +78,8 @@ def top_zero(world: World) -> str:
 
 
 @sentence(D, "5 IMAP", "IMAP reads the same mail on a remote place and arranges it in folders",
-          "IMAP lee el mismo correo en remoto y lo organiza en carpetas", "I01 I35")  # fmt: skip
+          "IMAP lee el mismo correo en remoto y lo organiza en carpetas", "I01 I35",
+          tried="CREATE Trabajo; COPY 1 Trabajo; RENAME Trabajo Archivo; STATUS Archivo (MESSAGES); DELETE Archivo")  # fmt: skip
 def imap(world: World) -> str:
     _three_messages(world)
     client = world.lab.imap("eloy")
@@ -97,7 +101,8 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
-@sentence(D, "8 MAA", "POP3 and IMAP over TLS", "POP3 e IMAP sobre TLS", "I01 I51")
+@sentence(D, "8 MAA", "POP3 and IMAP over TLS", "POP3 e IMAP sobre TLS", "I01 I51",
+          tried="995: USER, PASS; 110: STLS; 993: LOGIN")
 def over_tls(world: World) -> str:
     pop = poplib.POP3_SSL("127.0.0.1", world.port("pop3s"), context=_trusting())
     pop.user("eloy")
@@ -114,7 +119,8 @@ def over_tls(world: World) -> str:
     return version
 
 
-@sentence(D, "8 MAA", "APOP proves the password by a digest", "APOP demuestra la clave con un resumen", "I50")
+@sentence(D, "8 MAA", "APOP proves the password by a digest", "APOP demuestra la clave con un resumen", "I50",
+          tried="estafeta user apop eloy@example.org; APOP eloy md5(<stamp@host>secret)")
 def apop(world: World) -> str:
     secret = "secreto de apop 1"
     world.lab.command("user", "apop", f"eloy@{DOMAIN}", "--password-stdin", text=secret + "\n")
@@ -128,3 +134,28 @@ def apop(world: World) -> str:
     line.close()
     assert answer.startswith("+OK"), answer
     return answer
+
+
+@sentence(D, "8 MAA", "a password in clear text can be listened to: it is taken from near only, unless a setting says otherwise",
+          "una clave sin cifrar se puede capturar: solo se acepta de cerca, salvo que un ajuste diga otra cosa", "I01 I51",
+          tried='[imap] plain_from = []: USER -> -ERR; plain_from = ["0.0.0.0/0"]: estafeta check')  # fmt: skip
+def clear_text(world: World) -> str:
+    with world.lab.variant("afar", "[imap]\nplain_from = []\n[pop3]\nplain_from = []\n", "eloy") as other:
+        with telnet(other.ports["pop3"]) as line:
+            line.hear()
+            line.type("USER eloy")
+            pop3 = line.hear()
+        with telnet(other.ports["imap"]) as line:
+            line.hear()
+            line.type(f'a LOGIN eloy "{PASSWORD}"')
+            refused = line.hear_tagged("a")[-1]
+            line.type("b CAPABILITY")
+            assert "LOGINDISABLED" in line.hear_tagged("b")[0]
+    assert pop3.startswith("-ERR"), pop3
+    assert refused.startswith("a NO [PRIVACYREQUIRED]"), refused
+    config = world.folder / "open.toml"
+    config.write_text(f'{world.lab.config.read_text()}[pop3]\nplain_from = ["0.0.0.0/0"]\n')
+    said = world.lab.command("check", "--config", str(config), check=False)
+    warned = [row for row in said.splitlines() if "plain_from" in row]
+    assert warned, said
+    return f"{pop3} | {warned[0].partition('plain_from: ')[2]}"

@@ -1,16 +1,19 @@
-"""How a sentence is written down and tried.
+"""How a sentence is written down.
 
-A sentence names the document and section, says in our own words (English and Spanish) what the document says, and has
-a function that tries it on the running appliance and answers what came back. It raises AssertionError where the
-sentence isn't true. A sentence that can't apply has no function but a reason.
+A sentence names the document and section, says in our own words (English and Spanish) what the document says and what
+is typed or run to try it, and has a function that does so on the running appliance and answers what came back. It
+raises where the sentence isn't true. A sentence that can't apply has no function but a reason.
 """
 
-import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tests.lab import Lab
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -20,9 +23,18 @@ class World:
     lab: Lab
     folder: Path
     notes: dict[str, str] = field(default_factory=dict)
+    stack: ExitStack = field(default_factory=ExitStack)
+    _kept: dict[str, Any] = field(default_factory=dict)
 
     def port(self, service: str) -> int:
         return self.lab.ports[service]
+
+    def keep(self, name: str, make: Callable[[], AbstractContextManager[T]]) -> T:
+        """Something that several sentences use and that ends with the run: made when the first one asks."""
+        if name not in self._kept:
+            self._kept[name] = self.stack.enter_context(make())
+        found: T = self._kept[name]
+        return found
 
 
 Try = Callable[[World], str]
@@ -30,12 +42,14 @@ Try = Callable[[World], str]
 
 @dataclass(frozen=True)
 class Sentence:
-    """One line of `make seeds`. `rows`: ids of FEATURES that it shows; `reason`: why it can't apply (en, es)."""
+    """One line of `make seeds`. `tried`: what is typed or run; `rows`: ids of FEATURES that it shows; `reason`: why it
+    can't apply (en, es)."""
 
     document: str
     section: str
     english: str
     spanish: str
+    tried: str = ""
     rows: str = ""
     attempt: Try | None = None
     reason: tuple[str, str] = ("", "")
@@ -44,55 +58,18 @@ class Sentence:
 BOOK: list[Sentence] = []
 
 
-def sentence(document: str, section: str, english: str, spanish: str, rows: str = "") -> Callable[[Try], Try]:
+def sentence(
+    document: str, section: str, english: str, spanish: str, rows: str = "", *, tried: str
+) -> Callable[[Try], Try]:
     """Put the decorated function into the book."""
 
     def enter(attempt: Try) -> Try:
-        BOOK.append(Sentence(document, section, english, spanish, rows, attempt))
+        BOOK.append(Sentence(document, section, english, spanish, tried, rows, attempt))
         return attempt
 
     return enter
 
 
 def beside(document: str, section: str, english: str, spanish: str, reason: tuple[str, str]) -> None:
-    """A sentence that says nothing a system could do, or nothing that ours should."""
+    """A sentence that says nothing that a system of ours could do."""
     BOOK.append(Sentence(document, section, english, spanish, reason=reason))
-
-
-class Typed:
-    """A telnet session: lines typed by hand, answers read as they come."""
-
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self._socket = socket.create_connection((host, port), 20)
-        self._file = self._socket.makefile("rb")
-        self.said: list[str] = []
-
-    def hear(self) -> str:
-        line = self._file.readline().decode("utf-8", "replace").rstrip("\r\n")
-        self.said.append(line)
-        return line
-
-    def hear_reply(self) -> str:
-        """One SMTP reply, its last line."""
-        while (line := self.hear())[3:4] == "-":
-            pass
-        return line
-
-    def hear_lines(self) -> list[str]:
-        """Lines of a POP3 answer up to the dot."""
-        lines = []
-        while (line := self.hear()) != ".":
-            lines.append(line)
-        return lines
-
-    def type(self, text: str | bytes) -> None:
-        data = text.encode() if isinstance(text, str) else text
-        self._socket.sendall(data + b"\r\n")
-
-    def ask(self, text: str | bytes) -> str:
-        """Type a line, hear the SMTP reply."""
-        self.type(text)
-        return self.hear_reply()
-
-    def close(self) -> None:
-        self._socket.close()

@@ -1,18 +1,24 @@
 """Seed 003, section 9: fetchmail, on demand and as a daemon, with the printed .fetchmailrc; fetchmailconf.
 
-The printed providers are fake ones of this machine: `via 127.0.0.1 port N` leads there. Nothing else is changed, but
-for `sslproto ''`, without which an old server that knows no TLS is refused: that is a sentence of its own.
+The printed providers are fake ones of this machine. Once the file stands as printed: a hosts file of that command alone
+leads to them, and they know TLS. Elsewhere `via 127.0.0.1 port N` leads there, and `sslproto ''` is added, without
+which an old server that knows no TLS is refused: that is a sentence of its own.
 """
 
+import os
 import re
+import shlex
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bridge.intake.fetch.fakes import FakePop3, Session, mail
-from tests.lab import until
+from tests.bridge.intake.fetch.fakes import FakePop3, Session, certificate, mail
+from tests.lab import PASSWORD, until
 from tests.seeds.book import World, sentence
+from tests.seeds.site import NEIGHBOUR, neighbour
 
 D = "003"
 OLD = " sslproto ''"
@@ -24,6 +30,15 @@ poll correo.frob.edu via 127.0.0.1 proto pop3 port {2}
     user "juanito" password juan{old}
     user "carmen" password menchu{old}
 """
+AS_IT_STANDS = """poll bing.fubar.net proto pop3 user "MaiVega" pass "scr70"
+poll mail.xyzy.com with proto pop3:
+    user "ersanz" there has password "mi clave"
+    is eloy here
+poll correo.frob.edu proto pop3
+    user "juanito" password juan
+    user "carmen" password menchu
+"""
+HOSTS = {"bing.fubar.net": "127.77.1.1", "mail.xyzy.com": "127.77.1.2", "correo.frob.edu": "127.77.1.3"}
 POSTMASTER = "ana"  # whoever runs this is root here, whose mail is the first account's
 
 
@@ -50,6 +65,16 @@ class Provider(FakePop3):
                 session.line("+OK")
             else:
                 session.line("-ERR no")
+
+
+class Here(Provider):
+    """One at the trade's port of an address of its own, with a certificate for its name."""
+
+    def __init__(self, folder: Path, name: str, messages: dict[str, bytes], **passwords: str) -> None:
+        super().__init__(messages, **passwords)
+        self.tls, self.authority, _ = certificate(folder, name)
+        self._listening.close()
+        self._listening = socket.create_server((HOSTS[name], 110))
 
 
 @contextmanager
@@ -82,8 +107,51 @@ def _arrived(world: World, user: str, number: int) -> None:
     until(lambda: any(wanted.search(one.read_bytes()) for one in world.lab.mails(user)), what=f"{number} at {user}")
 
 
+@sentence(D, "9 .fetchmailrc", "the printed .fetchmailrc, not a letter changed, with servers of those names that know TLS",
+          "el .fetchmailrc impreso, sin cambiar una letra, con servidores de esos nombres que conocen TLS", "F01 F03 F04 F05 F06 F07",
+          tried="unshare -m (/etc/hosts); fetchmail")  # fmt: skip
+def as_it_stands(world: World) -> str:
+    folder = world.folder / "providers"
+    folder.mkdir()
+    with (
+        Here(folder, "bing.fubar.net", {"MaiVega:1": mail(941)}, MaiVega="scr70") as bing,
+        Here(folder, "mail.xyzy.com", {"ersanz:1": mail(942)}, ersanz="mi clave") as xyzy,
+        Here(folder, "correo.frob.edu", {"juanito:1": mail(943), "carmen:1": mail(944)}, juanito="juan", carmen="menchu") as frob,
+    ):
+        servers = (bing, xyzy, frob)
+        trusted, hosts = folder / "authorities.pem", folder / "hosts"
+        trusted.write_text("".join(one.authority.read_text() for one in servers))
+        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{where} {name}\n" for name, where in HOSTS.items()))
+        home = _home(world, "as-it-stands", AS_IT_STANDS)
+        command = shlex.join([sys.executable, "-m", "bridge", "fetchmail", "--pidfile", str(home / "pid")])
+        words = ["unshare", "-m", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec {command}"]
+        environ = {**os.environ, "HOME": str(home), "SSL_CERT_FILE": str(trusted), "ESTAFETA_CONFIG": str(world.lab.config), "LANG": "C.UTF-8"}
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environ)
+        said = done.stdout + done.stderr
+        assert not [one for server in servers for one in server.messages], f"deleted there: {said}"
+        heard = [server.heard[:3] for server in servers]
+    assert all("STLS" in words for words in heard), heard
+    _arrived(world, "eloy", 942)
+    for number in (941, 943, 944):
+        _arrived(world, POSTMASTER, number)
+    assert done.returncode == 0, said
+    return said.strip().replace("\n", " | ")
+
+
+@sentence(D, "9 fetchmail", "other protocols than POP3 will do", "sirve otro protocolo que no sea POP3", "F07", tried="poll mail.foo.net proto imap ...")
+def by_imap(world: World) -> str:
+    there = neighbour(world)
+    there.command("sendmail", "-f", "ana@foo.net", "ana@foo.net", text="Subject: por imap\nX-Number: 951\n\n")
+    until(lambda: list((Path(there.mail) / "foo.net/ana/Maildir/new").glob("*")))
+    text = f"poll {NEIGHBOUR} proto imap user ana@foo.net pass \"{PASSWORD}\" is eloy here sslproto ''\n"
+    said = _fetchmail(world, _home(world, "by-imap", text))
+    _arrived(world, "eloy", 951)
+    return said.strip()
+
+
 @sentence(D, "9 fetchmail", "fetchmail, called without more, collects as the printed .fetchmailrc says",
-          "fetchmail, llamado sin más, recoge lo que dice el .fetchmailrc impreso", "F01 F03 F04 F05 F06 F07")  # fmt: skip
+          "fetchmail, llamado sin más, recoge lo que dice el .fetchmailrc impreso", "F01 F03 F04 F05 F06 F07",
+          tried="fetchmail; fetchmail -> No mail")  # fmt: skip
 def on_demand(world: World) -> str:
     with _providers(901) as servers:
         home = _home(world, "on-demand", PRINTED.format(*(one.port for one in servers), old=OLD))
@@ -98,7 +166,8 @@ def on_demand(world: World) -> str:
 
 
 @sentence(D, "9 fetchmail", "a server of 2003 without TLS is refused, and the line to add is named",
-          "un servidor de 2003 sin TLS se rechaza, y se nombra la línea que hay que añadir", "F04 F51")  # fmt: skip
+          "un servidor de 2003 sin TLS se rechaza, y se nombra la línea que hay que añadir", "F04 F51",
+          tried="fetchmail -> sslproto ''")  # fmt: skip
 def without_tls(world: World) -> str:
     with _providers(911) as servers:
         home = _home(world, "plain", PRINTED.format(*(one.port for one in servers), old=""))
@@ -111,7 +180,8 @@ def without_tls(world: World) -> str:
 
 
 @sentence(D, "9 fetchmail", "fetchmail --daemon N goes on in the background and looks every N seconds",
-          "fetchmail --daemon N sigue en segundo plano y mira el correo cada N segundos", "F01 F02 F49")  # fmt: skip
+          "fetchmail --daemon N sigue en segundo plano y mira el correo cada N segundos", "F01 F02 F49",
+          tried="fetchmail --daemon 2; fetchmail -> awakened; fetchmail --quit")  # fmt: skip
 def daemon(world: World) -> str:
     with Provider({"eva:1": mail(921)}, eva="p") as server:
         text = f"poll there.example.org via 127.0.0.1 proto pop3 port {server.port} user eva pass p is eloy here{OLD}\n"
@@ -131,7 +201,8 @@ def daemon(world: World) -> str:
 
 
 @sentence(D, "9 .fetchmailrc", "the printed file as one of the site: who gets the mail must be said, with the line",
-          "el fichero impreso como fichero del sitio: hay que decir de quién es el correo, con la línea", "F03 F06")  # fmt: skip
+          "el fichero impreso como fichero del sitio: hay que decir de quién es el correo, con la línea", "F03 F06",
+          tried='[fetch] rcfiles = [".fetchmailrc"]; estafeta check')  # fmt: skip
 def site_file(world: World) -> str:
     home = _home(world, "site", PRINTED.format(1, 2, 3, old=OLD))
     config = world.folder / "site.toml"
@@ -143,7 +214,8 @@ def site_file(world: World) -> str:
 
 
 @sentence(D, "9 .fetchmailrc", "a mistake in the file is named with its line, and a file that others may read is refused",
-          "un error en el fichero se nombra con su línea, y se rechaza un fichero que otros pueden leer", "F03 F04 F51")  # fmt: skip
+          "un error en el fichero se nombra con su línea, y se rechaza un fichero que otros pueden leer", "F03 F04 F51",
+          tried="ist eloy here; chmod 644 .fetchmailrc; fetchmail")  # fmt: skip
 def mistakes(world: World) -> str:
     home = _home(world, "mistakes", PRINTED.format(1, 2, 3, old=OLD).replace("is eloy", "ist eloy"))
     said = _fetchmail(world, home)
@@ -154,7 +226,8 @@ def mistakes(world: World) -> str:
 
 
 @sentence(D, "9 fetchmailconf", "fetchmailconf makes the file; Debian's fetchmail reads it and means the same",
-          "fetchmailconf crea el fichero; el fetchmail de Debian lo lee y entiende lo mismo", "F55 F49")  # fmt: skip
+          "fetchmailconf crea el fichero; el fetchmail de Debian lo lee y entiende lo mismo", "F55 F49",
+          tried="fetchmailconf --expert; fetchmail; /usr/bin/fetchmail --configdump")  # fmt: skip
 def wizard(world: World) -> str:
     home = _home(world, "wizard")
     with Provider({"MaiVega:1": mail(931)}, MaiVega='scr"70') as server:
