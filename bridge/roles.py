@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,7 @@ from bridge.intake.fetch.idle import Watchers
 from bridge.intake.fetch.timetable import Timetable
 from bridge.intake.listener import SmtpServer
 from bridge.intake.session import Service
+from bridge.model.language import tr
 from bridge.ports import Port, Sockets
 from bridge.rights import Rights, become, confine
 from bridge.serve.imap.service import Service as ImapService
@@ -320,17 +322,19 @@ def tell(settings: Settings) -> None:
     listen, domain = settings.listen, settings.mail.domains[0]
     address = f"{TRIAL_USER}@{domain}"
     where = Path(settings.paths.data)
+    estafeta = sys.argv[0] if Path(sys.argv[0]).name == "estafeta" else "estafeta"
     english = f"""
 Estafeta is running. Everything it keeps is in {where}.
   SMTP {listen.smtp}   submission {listen.submission} and {listen.submissions} (TLS)
   IMAP {listen.imap} and {listen.imaps} (TLS)   POP3 {listen.pop3} and {listen.pop3s} (TLS)
   pages http://{listen.web_address}:{listen.http}/
   first user: {address}   password: {TRIAL_PASSWORD}
-Try:
+Try, in another terminal:
   swaks --server 127.0.0.1:{listen.smtp} --to {address} --header 'Subject: hello'
   curl -u {address}:{TRIAL_PASSWORD} 'imap://127.0.0.1:{listen.imap}/INBOX;MAILINDEX=1'
   curl -u {address}:{TRIAL_PASSWORD} pop3://127.0.0.1:{listen.pop3}/
-Stop it with Ctrl-C.
+  {estafeta} trace {address}
+README.md goes on from here: users, mail clients, lists, external accounts. Stop it with Ctrl-C.
 """
     spanish = f"""
 Estafeta está en marcha. Todo lo que guarda está en {where}.
@@ -338,10 +342,11 @@ Estafeta está en marcha. Todo lo que guarda está en {where}.
   IMAP {listen.imap} y {listen.imaps} (TLS)   POP3 {listen.pop3} y {listen.pop3s} (TLS)
   páginas http://{listen.web_address}:{listen.http}/
   primer usuario: {address}   contraseña: {TRIAL_PASSWORD}
-Pruebe:
+Pruebe, en otro terminal:
   swaks --server 127.0.0.1:{listen.smtp} --to {address} --header 'Subject: hola'
   curl -u {address}:{TRIAL_PASSWORD} 'imap://127.0.0.1:{listen.imap}/INBOX;MAILINDEX=1'
   curl -u {address}:{TRIAL_PASSWORD} pop3://127.0.0.1:{listen.pop3}/
-Se para con Ctrl-C.
+  {estafeta} trace {address}
+README.es.md sigue desde aquí: usuarios, clientes, listas, cuentas externas. Se para con Ctrl-C.
 """
-    print(spanish if settings.server.language == "es" else english, flush=True)
+    print(tr(english, spanish), flush=True)

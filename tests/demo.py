@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bridge.model.language import language, tr
 from tests.corpus import Mail, body_digest, mails
 from tests.lab import DOMAIN, Lab, free_ports
 
@@ -41,12 +42,18 @@ class Report:
         there = Counter((_ident(raw), body_digest(raw)) for raw in found)
         lost, more = wanted - there, there - wanted
         ok = not lost and not more
-        self.lines.append(
-            f"  {'ok ' if ok else 'BAD'} {name}: {sum(there.values())} of {sum(wanted.values())} messages"
-        )
-        for what, rest in (("lost or changed", lost), ("doubled or changed", more)):
+        got, due = sum(there.values()), sum(wanted.values())
+        self.lines.append(mark(ok) + name + tr(f": {got} of {due} messages", f": {got} de {due} mensajes"))
+        for what, rest in (
+            (tr("lost or changed", "perdidos o cambiados"), lost),
+            (tr("doubled or changed", "repetidos o cambiados"), more),
+        ):  # fmt: skip
             if rest:
                 self.wrong.append(f"{name}: {what}: {', '.join(sorted(ident for ident, _ in rest))[:300]}")
+
+
+def mark(ok: bool) -> str:
+    return tr("  ok   ", "  bien ") if ok else tr("  BAD  ", "  MAL  ")
 
 
 def _ident(raw: bytes) -> str:
@@ -176,39 +183,67 @@ def demo(folder: Path, drop: bool) -> Report:
     letters = list(mails("letter", 30, LUIS))
     posts = list(mails("post", 20, LIST, senders=[ANA, LUIS]))
     there = remote(folder / "remote")
+    kind = "Dovecot" if isinstance(there, Dovecot) else tr("another Estafeta", "otra Estafeta")
+    tell(
+        f"A remote server ({kind}) gets {len(outside + bridged)} messages for two external accounts.",
+        f"Un servidor remoto ({kind}) recibe {len(outside + bridged)} mensajes para dos cuentas externas.",
+    )
     there.start({"remota": outside[1:] if drop else outside, "puente": bridged})
     lab = Lab(folder / "estafeta", more=settings(there))
     try:
+        tell(
+            "Estafeta starts, with two users and a list; the second account is a bridge into the list.",
+            "Arranca Estafeta, con dos usuarios y una lista; la segunda cuenta es un puente hacia la lista.",
+        )
         lab.add_user("ana", "luis")
         lab.command("newlist", "-q", "dev", ANA, "clave-de-lista-9")
         lab.command("add_members", "-w", "n", "-a", "n", "-r", "-", "dev", text=f"{ANA}\n{LUIS}\n")
         lab.start()
-        print(lab.command("fetch", check=False), end="")
+        tell("It collects both accounts (IMAP, POP3):", "Recoge las dos cuentas (IMAP, POP3):")
+        said = lab.command("fetch", check=False, LANG="es_ES.UTF-8" if language() == "es" else "C.UTF-8")
+        print("".join(f"  {line}\n" for line in said.splitlines()), end="", flush=True)
+        tell(
+            f"{len(letters)} letters to Luis and {len(posts)} posts to the list come in by SMTP.",
+            f"Entran por SMTP {len(letters)} cartas para Luis y {len(posts)} mensajes para la lista.",
+        )
         send(lab, letters, LUIS)
         send(lab, posts, LIST)
         listed = posts + bridged
         lab.wait_mails("ana", len(outside) - drop + len(listed))
         lab.wait_mails("luis", len(letters) + len(listed))
+        tell(
+            "All is delivered; every body is compared with what was sent:",
+            "Todo está entregado; se compara cada cuerpo con lo enviado:",
+        )
         for user, expected in (("ana", outside + listed), ("luis", letters + listed)):
-            for name, reader in (("files", read_files), ("IMAP", read_imap), ("POP3", read_pop3)):
-                report.stage(f"{user}'s mailbox by {name}", expected, reader(lab, user))
+            for name, reader in ((tr("files", "ficheros"), read_files), ("IMAP", read_imap), ("POP3", read_pop3)):
+                stage = tr(f"{user}'s mailbox by {name}", f"buzón de {user} por {name}")
+                report.stage(stage, expected, reader(lab, user))
         archive = Path(str(lab.data)) / "archives" / "private"
         _wait_archive(archive / "dev", len(listed))
-        report.stage("archive of dev (mbox)", listed, read_mbox(archive / "dev.mbox" / "dev.mbox"))
+        stage = tr("archive of dev (mbox)", "archivo de dev (mbox)")
+        report.stage(stage, listed, read_mbox(archive / "dev.mbox" / "dev.mbox"))
         pages = list((archive / "dev").rglob("[0-9]*.html"))
-        report.lines.append(f"  {'ok ' if len(pages) == len(listed) else 'BAD'} archive of dev: {len(pages)} pages")
+        stage = tr(f"archive of dev: {len(pages)} pages", f"archivo de dev: {len(pages)} páginas")
+        report.lines.append(mark(len(pages) == len(listed)) + stage)
         if len(pages) != len(listed):
             report.wrong.append(f"archive: {len(pages)} pages of {len(listed)}")
         left = lab.command("queue", "list", "--json").strip()
         if left:
             report.wrong.append(f"still in the queue: {left[:300]}")
-        report.lines.append(f"\n  page to open: file://{archive}/dev/index.html")
+        page = f"file://{archive}/dev/index.html"
+        report.lines.append(tr(f"\nA page to open: {page}", f"\nUna página que abrir: {page}"))
         if lab.stop() != 0:
             report.wrong.append("the appliance did not end well")
     finally:
         lab.kill()
         there.stop()
     return report
+
+
+def tell(en: str, es: str) -> None:
+    """A step of the story, as it happens."""
+    print(tr(en, es), flush=True)
 
 
 def _wait_archive(folder: Path, count: int, seconds: float = 15.0) -> None:
@@ -223,17 +258,22 @@ def main() -> int:
     arg = argparse.ArgumentParser(prog="make demo", description=__doc__)
     arg.add_argument("--drop", action="store_true", help="lose one message on purpose")
     arg.add_argument(
-        "--folder", type=Path, default=None, help="where to keep everything (default: a new folder in var/)"
+        "--folder", type=Path, default=None, help="where to keep everything (default: a new folder)"
     )
     given = arg.parse_args()
     begin = time.monotonic()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="estafeta-demo-"))
     report = demo(folder, given.drop)
-    print("What happened:")
+    seconds = f"{time.monotonic() - begin:.1f}"
     print("\n".join(report.lines))
-    print(f"  everything is kept in {folder}; it took {time.monotonic() - begin:.1f} s")
+    tell(
+        f"Everything is kept in {folder}; it took {seconds} s.",
+        f"Todo queda en {folder}; ha tardado {seconds} s.",
+    )
     for line in report.wrong:
-        print("WRONG:", line, file=sys.stderr)
+        print(tr("WRONG:", "MAL:"), line, file=sys.stderr)
+    if not report.wrong:
+        tell("Nothing was lost, doubled or changed.", "Nada se ha perdido, repetido ni cambiado.")
     return 1 if report.wrong else 0
 
 
