@@ -1,6 +1,8 @@
 """`estafeta dns`: the DNS records by which other servers and mail programs find this one, ready for a zone file."""
 
+import time
 from dataclasses import asdict
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.cli.settings import parser, settings_of
@@ -38,4 +40,24 @@ def _print(domain: str, settings: Settings) -> None:
     if not web:
         print(tr("; no autoconfig and autodiscover records: web.base_url doesn't begin with https://",
                  "; sin registros autoconfig ni autodiscover: web.base_url no empieza por https://"))
-    print("\n".join(records(domain, server, ways(host, asdict(settings.listen)), web)) + "\n")
+    print("\n".join(records(domain, server, ways(host, asdict(settings.listen)), web)))
+    _print_keys(domain, settings)
+    print()
+
+
+def _print_keys(domain: str, settings: Settings) -> None:
+    """Those of DKIM; the folder is the service's, so not everybody can look."""
+    from bridge.store.dkimkeys import DkimKeys
+    from bridge.trust.key import KeyProblem, zone_line
+
+    try:
+        keys = DkimKeys(Path(settings.paths.data) / "dkim", time.monotonic).all()
+        mine = [one.key() for one in keys if one.domain == domain and one.state != "old"]
+    except (OSError, KeyProblem) as error:
+        print(f"; DKIM: {error}")
+        return
+    for key in mine:
+        print(zone_line(key.name, key.record))
+    if not mine:
+        print(tr(f"; no DKIM key yet: estafeta dkim keygen {domain}",
+                 f"; aún sin clave DKIM: estafeta dkim keygen {domain}"))

@@ -83,6 +83,8 @@ def records(domain: str, host: str, offered: Sequence[Way], web: str) -> Iterato
     """Zone file lines for one domain, names as A-labels. `host` takes its mail; `web`: the host of the pages where they
     are under https, else empty."""
     yield _line(domain, "MX", f"10 {host}.")
+    yield _line(domain, "TXT", '"v=spf1 mx -all"')
+    yield _line(f"_dmarc.{domain}", "TXT", '"v=DMARC1; p=quarantine"')
     there = {(one.kind, one.tls): one for one in offered}
     for service in SERVICES:
         way = there.get((service.kind, service.tls))

@@ -39,6 +39,7 @@ def test_signed_from_the_moment_a_key_is_in_use(tmp_path: Path) -> None:
             lab.command("dkim", "keygen", DOMAIN, "--selector", "dos", "--type", "ed25519")
             zone = _answers(lab.command("dkim", "dns"))
             assert len(zone) == 2
+            assert len([line for line in lab.command("dns").splitlines() if "_domainkey" in line]) == 2
             assert b"DKIM-Signature" not in sent(1)
             refused = lab.command("dkim", "use", DOMAIN, "uno", check=False, LANG="es_ES.UTF-8")
             assert "no se cambia nada" in refused
