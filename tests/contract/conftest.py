@@ -1,5 +1,7 @@
 """One suite for everything that keeps mail: each test runs over each driver."""
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,15 @@ MAIL = (
     b"From: Ana <ana@example.org>\r\nTo: luis@example.org\r\nSubject: Hola %d\r\nMessage-ID: <%d@example.org>\r\n"
     b"\r\nuno\r\nFrom here on\r\n>From there\r\ndos %d\r\n"
 )
+
+
+def dies(script: str, folder: Path, point: str) -> None:
+    """Run a script on an account in a process of its own, which the failpoint ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, folder], env={**os.environ, "ESTAFETA_FP": point},
+        cwd=Path(__file__).parents[2], capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert b"failpoint" in done.stderr, done.stderr
 
 
 def mail(number: int) -> bytes:

@@ -1,9 +1,5 @@
 """Mailboxes in the database: D03, D07, P08."""
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +9,7 @@ from bridge.store import failpoints
 from bridge.store.copies import Copy
 from bridge.store.mail import Column
 from bridge.store.spool import Spool
-from tests.contract.conftest import bodies, kept_in, mail, put, rows
+from tests.contract.conftest import bodies, dies, kept_in, mail, put, rows
 
 COPY = Copy(1, "", "ana@example.org", "ana@example.org", "a@example.org")
 
@@ -79,11 +75,7 @@ def test_killed_in_between(kept, point):
     """P19: all or nothing of each step; what was expunged stays so."""
     put(kept.box, 1)
     kept.box.close()
-    done = subprocess.run(
-        [sys.executable, "-c", DYING, kept.folder], env={**os.environ, "ESTAFETA_FP": point},
-        cwd=Path(__file__).parents[2], capture_output=True, timeout=60,
-    )  # fmt: skip
-    assert b"failpoint" in done.stderr, done.stderr
+    dies(DYING, kept.folder, point)
     box = kept.again()
     box.tidy("INBOX")
     found = list(bodies(box, box.select("INBOX").folder).values())

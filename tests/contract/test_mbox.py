@@ -16,7 +16,7 @@ from bridge.store.copies import Copy
 from bridge.store.mail import Column
 from bridge.store.mbox import Mbox
 from bridge.store.spool import Spool
-from tests.contract.conftest import bodies, mail, put, rows, rules
+from tests.contract.conftest import bodies, dies, mail, put, rows, rules
 
 LETTER = (
     "From eva@example.net Sun Nov 22 07:50:19 2026\nFrom: eva@example.net\nSubject: {0}\n"
@@ -221,11 +221,7 @@ def test_killed_in_the_middle_of_an_expunge(in_mbox, point):
     foreign(in_mbox.mbox, "a", "b", "c", "d")
     in_mbox.box.select("INBOX")
     in_mbox.box.close()
-    done = subprocess.run(
-        [sys.executable, "-c", DYING, in_mbox.folder], env={**os.environ, "ESTAFETA_FP": point},
-        cwd=Path(__file__).parents[2], capture_output=True, timeout=60,
-    )  # fmt: skip
-    assert b"failpoint" in done.stderr, done.stderr
+    dies(DYING, in_mbox.folder, point)
     foreign(in_mbox.mbox, "e")
     box = in_mbox.again()
     box.tidy("INBOX")
