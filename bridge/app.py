@@ -3,6 +3,8 @@
 Promises: nothing is opened before it is asked for, so a `House` may be made before a fork; each part gets its section
 of the settings and the other parts by hand. With the modules above it the only one that knows both the mail server
 and the lists.
+What only some processes need is imported where it is built: a command that polls an account or names a user would
+otherwise spend most of its time on imports. `bridge.roles` imports it for all that are forked.
 Fails by: ConfigError with lines ready to print.
 """
 
@@ -18,23 +20,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
-from starlette.routing import BaseRoute
 
 from bridge import reach
 from bridge.config.fetch import FetchAccount
 from bridge.config.schema import Settings
-from bridge.deliver.connect import Connector
-from bridge.deliver.dns import Resolver
-from bridge.deliver.pool import Pool
-from bridge.deliver.sender import SenderTransport
-from bridge.deliver.signing import Signer
-from bridge.deliver.smtp import SmtpTransport
 from bridge.intake.fetch.accounts import accounts_of
 from bridge.intake.fetch.poller import Poller
-from bridge.intake.listener import limits as door_limits
+from bridge.intake.limits import limits as door_limits
 from bridge.intake.policy import Tables as Policy
 from bridge.model.account import Account
 from bridge.model.address import fold, fold_domain, split
@@ -47,16 +42,12 @@ from bridge.route import resolver, tables
 from bridge.serve.auth import Authenticator, Busy, Verify
 from bridge.serve.guesses import Guesses
 from bridge.serve.pop3.apop import verifier
-from bridge.store import certificate, dropfolder, files, instance, ledger
+from bridge.store import dropfolder, files, instance, ledger
 from bridge.store.accounts import Accounts
 from bridge.store.apop import ApopSecrets
-from bridge.store.dkimkeys import DkimKeys
-from bridge.store.driver import Driver
 from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
 from bridge.store.helper import Helper
-from bridge.store.kinds import driver_of
-from bridge.store.mailbox import Mailstore, Owner
 from bridge.store.maildb import mail
 from bridge.store.migrate import Schema, migrate
 from bridge.store.notify import Hints
@@ -68,19 +59,25 @@ from bridge.store.trace import TraceLog
 from bridge.trust import srs
 from bridge.watch.trace import Journal
 from bridge.web import pages
-from bridge.web.fetchmailconf import Desk
-from listmgr import passwords as list_passwords
 from listmgr import registry
 from listmgr import tables as list_tables
 from listmgr.archive.incoming import Incoming
-from listmgr.archive.keeper import Archiver
 from listmgr.archive.tables import archive
 from listmgr.links import Links
 from listmgr.notices import Notices
 from listmgr.office import Office
-from listmgr.transport import ListTransport
-from listmgr.web import Keys, Page, Place, Throttled
-from listmgr.web import routes as list_routes
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from bridge.deliver.sender import SenderTransport
+    from bridge.deliver.smtp import SmtpTransport
+    from bridge.store.dkimkeys import DkimKeys
+    from bridge.store.driver import Driver
+    from bridge.store.mailbox import Mailstore, Owner
+    from listmgr.archive.keeper import Archiver
+    from listmgr.transport import ListTransport
+    from listmgr.web import Keys, Page
 
 log = logging.getLogger("estafeta")
 
@@ -90,7 +87,6 @@ _SRS = "srs.secret"
 ARCHIVE_COMMIT = Failpoint("archive.commit", "a transaction of archive.db")
 MAIL_COMMIT = Failpoint("mail.commit", "a transaction of mail.db")
 CORE, ARCHIVE, MAIL = Schema("core", core), Schema("archive", archive), Schema("mail", mail)
-Remote = SenderTransport | SmtpTransport
 GUESSES = Guesses()     # made before the fork: one table for all processes and protocols (sec-A01)
 BUSY = Reply(454, "4.7.0", "Too many logins just now, try again later")
 assert ledger.seen.metadata is list_tables.member.metadata is core  # one schema
@@ -242,10 +238,14 @@ class House:
         )
 
     @cached_property
-    def mailstore(self) -> Mailstore:
+    def mailstore(self) -> "Mailstore":
+        from bridge.store.mailbox import Mailstore
+
         return Mailstore(self.settings.store, hints=self.hints, clock=self.clock, drivers=self._driver)
 
-    def _driver(self, owner: Owner) -> Driver | None:
+    def _driver(self, owner: "Owner") -> "Driver | None":
+        from bridge.store.kinds import driver_of
+
         if not isinstance(owner, Account):
             return None
         status = self.settings.accounts.mbox_status
@@ -352,7 +352,9 @@ class House:
         return Database(f"sqlite:///{folder}/archive.db", point=ARCHIVE_COMMIT, lock=folder / "archive.lock")
 
     @cached_property
-    def archiver(self) -> Archiver:
+    def archiver(self) -> "Archiver":
+        from listmgr.archive.keeper import Archiver
+
         override = self.settings.paths.templates
         return Archiver(
             self.core,
@@ -365,8 +367,15 @@ class House:
             clock=self.clock,
         )
 
-    def remote(self, *, single: bool) -> Remote:
+    def remote(self, *, single: bool) -> "SenderTransport | SmtpTransport":
         """The transport to other servers: in this process, or by the senders."""
+        from bridge.deliver.connect import Connector
+        from bridge.deliver.dns import Resolver
+        from bridge.deliver.pool import Pool
+        from bridge.deliver.sender import SenderTransport
+        from bridge.deliver.signing import Signer
+        from bridge.deliver.smtp import SmtpTransport
+
         settings = self.settings
         if not single and settings.server.senders:
             run = Path(settings.paths.run)
@@ -384,22 +393,29 @@ class House:
         return SmtpTransport(pool, self.spool, chunk=settings.queue.chunk, sign=signer.signature)
 
     @cached_property
-    def dkim_keys(self) -> DkimKeys:
+    def dkim_keys(self) -> "DkimKeys":
+        from bridge.store.dkimkeys import DkimKeys
+
         return DkimKeys(self.data / "dkim", self.clock.monotonic)
 
     @cached_property
-    def list_routes(self) -> list[BaseRoute]:
+    def list_routes(self) -> "list[BaseRoute]":
+        from listmgr.web import routes
+
         override = self.settings.paths.templates
         secret = secret_file(self.data / "web.secret")
         archives = Path(self.settings.paths.archives)
-        return list_routes(
+        return routes(
             self.office, archives, secret=secret, override=Path(override) if override else None, keys=self.list_keys,
             pages=self.account_pages,
         )  # fmt: skip
 
     @cached_property
-    def account_pages(self) -> list[Page]:
+    def account_pages(self) -> "list[Page]":
         """Pages of people with a mailbox here."""
+        from bridge.web.fetchmailconf import Desk
+        from listmgr.web import Page, Place
+
         if not self.settings.fetch.page:
             return []
 
@@ -422,14 +438,17 @@ class House:
     @cached_property
     def list_authenticator(self) -> Authenticator[str]:
         """Passwords of lists, with the same limits as those of accounts."""
+        from listmgr import passwords as list_passwords
+
         return Authenticator(
             list_passwords.verifier(self.core, self.office.hasher), lambda: list_passwords.generation(self.core),
             settings=self.settings.login, guesses=GUESSES, journal=self.journal, clock=self.clock,
         )  # fmt: skip
 
     @cached_property
-    def list_keys(self) -> Keys:
+    def list_keys(self) -> "Keys":
         """Who may come in to the pages of the lists."""
+        from listmgr.web import Keys, Throttled
 
         async def keeper(name: str, password: str, ip: str) -> str | None:
             try:
@@ -447,11 +466,15 @@ class House:
         return Keys(keeper, owner, accounts=True)
 
     @cached_property
-    def lists(self) -> ListTransport:
+    def lists(self) -> "ListTransport":
+        from listmgr.transport import ListTransport
+
         return ListTransport(self.office)
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
+        from bridge.store import certificate
+
         pair = certificate.ensure(self.settings.tls, self.data / "tls", self.settings.server.hostname, self.clock)
         return certificate.context(*pair, self.settings.tls.more)
 
@@ -486,6 +509,8 @@ def _list_hosts(connection: Connection) -> dict[str, str]:
 def prepare(house: House) -> None:
     """Folders, schema, certificate: what must be there before anything runs; drafts in the spool that nobody writes any
     more go. Call it with the data folder claimed."""
+    from bridge.store import certificate
+
     migrate(house.core, CORE, clock=house.clock)
     migrate(house.archive_rows, ARCHIVE, clock=house.clock)
     if house.settings.accounts.in_database:
@@ -568,6 +593,8 @@ def _running(data: Path) -> int:
 
 def check(settings: Settings) -> list[str]:
     """What is wrong with the files that the settings name; empty if nothing."""
+    from bridge.store import certificate
+
     problems = []
     house = House(settings, "check")
     if settings.tls.certificate:

@@ -13,6 +13,7 @@ import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,13 @@ from bridge.watch.lag import Lag
 from bridge.web import serving
 
 log = logging.getLogger("estafeta")
+
+# What a House builds only when it is asked to: imported here, so that it is in memory once for all that are forked.
+for _name in (
+    "bridge.deliver.connect", "bridge.deliver.signing", "bridge.store.certificate", "bridge.store.kinds",
+    "bridge.web.fetchmailconf", "listmgr.passwords", "listmgr.transport", "listmgr.web",
+):  # fmt: skip
+    import_module(_name)
 
 TRIAL_USER, TRIAL_PASSWORD = "ana", "prueba-de-estafeta"
 

@@ -24,7 +24,7 @@ from bridge.intake.replies import BUSY, CROWDED, SHUTDOWN
 from bridge.intake.session import Account, Service, Visit
 from bridge.intake.smtp import Edge, tls_of
 from bridge.model.reply import Reply
-from bridge.queue.enter import Door, Limits
+from bridge.queue.enter import Door
 from bridge.watch.trace import Journal
 
 _WRITERS = 4
@@ -35,13 +35,6 @@ _log = logging.getLogger(__name__)
 async def no_logins(login: str, password: str, protocol: str, ip: str) -> Account | None:
     """For servers without accounts."""
     return None
-
-
-def limits(settings: Smtp) -> Limits:
-    """The door's limits from the settings."""
-    return Limits(
-        settings.message_size, settings.header_size, settings.header_fields, settings.hops, settings.free_space
-    )
 
 
 class Landing:

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bridge.config.smtp import Smtp
-from bridge.intake.listener import SmtpServer, limits
+from bridge.intake.limits import limits
+from bridge.intake.listener import SmtpServer
 from bridge.intake.policy import Tables
 from bridge.intake.session import Service
 from bridge.model.address import fold, split
