@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bridge.cli.settings import parser, path_of, settings_of
 from bridge.cli.words import fail, say, tr
 from bridge.config.schema import Settings
-from bridge.model.errors import ConfigError
+from bridge.model.errors import ConfigError, StoreError
 
 
 def run(arguments: list[str]) -> None:
@@ -170,7 +171,7 @@ def check(arguments: list[str]) -> None:
     from bridge.helper.check import missing
 
     problems = app.check(loaded.settings)
-    for warning in (*loaded.warnings, *(tr(*one) for one in missing(loaded.settings))):
+    for warning in (*loaded.warnings, *(tr(*one) for one in missing(loaded.settings)), *_readable(loaded.settings)):
         print(tr("warning: ", "aviso: ") + warning)
     for problem in problems:
         print(problem)
@@ -178,6 +179,29 @@ def check(arguments: list[str]) -> None:
         raise SystemExit(1)
     names = ", ".join(str(one) for one in loaded.files)
     say(f"{names}: no mistakes found.", f"{names}: no se han encontrado errores.")
+
+
+def _readable(settings: Settings) -> Iterator[str]:
+    """Secrets that are kept as they are (I50)."""
+    if not settings.database.core and not (Path(settings.paths.databases) / "core.db").exists():
+        return
+    from bridge.app import House
+    from bridge.rights import acting_as, rights_of
+
+    house = House(settings, "check")
+    try:
+        with acting_as(rights_of(settings).user):
+            count = house.apop_secrets.count()
+            house.close()
+    except (StoreError, OSError):
+        return
+    if count:
+        yield tr(
+            f"{count} accounts may log in with APOP: their secrets are kept readable, and APOP rests on MD5, which is "
+            "broken; TLS with a password is safer (estafeta user apop --remove)",
+            f"{count} cuentas pueden entrar con APOP: sus secretos se guardan legibles, y APOP usa MD5, ya roto; "
+            "es más seguro TLS con contraseña (estafeta user apop --remove)",
+        )
 
 
 def config(arguments: list[str]) -> None:

@@ -44,13 +44,15 @@ def plain_passwords(name: str, texts: Sequence[str]) -> Iterator[Problem]:
     """Networks from which passwords may come without TLS: none of them half the world."""
     yield from not_networks(name, texts)
     for network in map(as_network, texts):
-        if network is not None and not network.is_loopback and network.prefixlen < 8:
-            yield Problem(
-                name,
-                "passwords would cross the internet readable by anybody on the way",
-                "las contraseñas cruzarían Internet a la vista de cualquiera",
-                fatal=False,
-            )
+        if network is None or network.is_loopback:
+            continue
+        if network.prefixlen < 8:
+            english, spanish = "the internet readable by anybody on the way", "Internet a la vista de cualquiera"
+        else:
+            english, spanish = f"{network} readable by whoever is on it", f"{network} a la vista de quien esté en ella"
+        yield Problem(
+            name, f"passwords would cross {english}", f"las contraseñas cruzarían {spanish}", fatal=False
+        )
 
 
 def as_network(text: str) -> Network | None:

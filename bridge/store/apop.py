@@ -51,6 +51,10 @@ class ApopSecrets:
         """Whether anybody has one: only then the greeting offers APOP."""
         return bool(self._all())
 
+    def count(self) -> int:
+        """How many accounts have one."""
+        return len(self._all())
+
     def find(self, login: str) -> tuple[Account, str] | None:
         """The account and its secret, where it has one and is enabled."""
         account = self._accounts.by_login(login) if login else None

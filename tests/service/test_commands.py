@@ -41,6 +41,16 @@ def test_the_story_of_a_message(lab: Lab) -> None:
     assert f"luis@{DOMAIN}" in lab.command("explain", "luis")
 
 
+def test_check_says_what_apop_means(lab: Lab) -> None:
+    """I50: off until set, and no secret about what it costs."""
+    assert "APOP" not in lab.command("check")
+    lab.command("user", "apop", f"ana@{DOMAIN}")
+    assert "1 accounts may log in with APOP: their secrets are kept readable" in lab.command("check")
+    assert "sus secretos se guardan legibles" in lab.command("check", LANG="es_ES.UTF-8")
+    lab.command("user", "apop", f"ana@{DOMAIN}", "--remove")
+    assert "APOP" not in lab.command("check")
+
+
 def test_check_warns_and_finds(lab: Lab) -> None:
     assert "warning: " in lab.command("check")          # the cheap hashes of tests
     good = lab.config.read_text()

@@ -47,7 +47,9 @@ def test_a_wrong_value_is_named(section: Any, setting: str) -> None:
 
 @pytest.mark.parametrize("section", [Imap, Pop3])
 def test_passwords_in_clear_over_the_internet_are_warned_of(section: Any) -> None:
-    (found,) = section(plain_from=("0.0.0.0/0", "127.0.0.0/8", "192.0.2.0/24")).problems()
+    found, near = section(plain_from=("0.0.0.0/0", "127.0.0.0/8", "192.0.2.0/24")).problems()
+    assert (near.setting, near.fatal) == ("plain_from", False)
+    assert "cross 192.0.2.0/24 readable by whoever is on it" in near.text
     assert (found.setting, found.fatal) == ("plain_from", False)
 
 
