@@ -155,18 +155,21 @@ class House:
                 return self.helper.check(found, password, protocol.lower(), ip)
         return self.accounts.verify(login, password, protocol, ip)
 
-    async def elsewhere(self, account: Account, protocol: str, ip: str) -> socket.socket:
-        """Our end of a session that the helper begins as a system user."""
+    async def elsewhere(self, account: Account, protocol: str, ip: str) -> tuple[socket.socket, socket.socket]:
+        """Our ends of a session that the helper begins as a system user: its bytes, and hints about mailboxes."""
         assert self.helper is not None
-        ours, theirs = socket.socketpair()
-        with theirs:
-            ask = partial(self.helper.session, account, protocol, ip, theirs.fileno())
-            try:
-                await asyncio.get_running_loop().run_in_executor(None, ask)
-            except BaseException:
+        pairs = socket.socketpair(), socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ask = partial(self.helper.session, account, protocol, ip, [theirs.fileno() for _, theirs in pairs])
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, ask)
+        except BaseException:
+            for ours, _ in pairs:
                 ours.close()
-                raise
-        return ours
+            raise
+        finally:
+            for _, theirs in pairs:
+                theirs.close()
+        return pairs[0][0], pairs[1][0]
 
     @cached_property
     def current(self) -> tables.Current:

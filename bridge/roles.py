@@ -138,6 +138,7 @@ async def readers(house: House, sockets: Sockets, stop: Stop) -> None:
         hints=notify.Listener("mailbox", Path(house.settings.paths.run)),
         clock=house.clock,
         elsewhere=house.elsewhere,
+        tell=lambda hint: house.hints.hint("mailbox", hint),
     )
     pop3 = pop3_session.Service(
         check=house.authenticator.check,

@@ -19,6 +19,7 @@ from bridge.store.delivery import Maildirs
 from bridge.store.mailbox import Mailstore, Owner
 from bridge.store.mbox import Mbox
 from bridge.store.mboxfile import Locker, Rules
+from bridge.store.notify import Hints
 from bridge.store.spool import Damaged, Spooled
 from bridge.wire.helper import Request
 
@@ -55,7 +56,9 @@ def deliver(person: Person, request: Request, descriptor: int, settings: Setting
     raise found
 
 
-def mailstore(person: Person, settings: Settings, locker: Locker | None = None) -> Mailstore:
+def mailstore(
+    person: Person, settings: Settings, locker: Locker | None = None, hints: Hints | None = None
+) -> Mailstore:
     """The mailboxes of this one user. Call it as that user."""
     groups = lock_groups(person.account)
     delivery = settings.delivery
@@ -70,7 +73,7 @@ def mailstore(person: Person, settings: Settings, locker: Locker | None = None) 
         )  # fmt: skip
         return Mbox(person.account.mbox, rules, settings.accounts.mbox_status)
 
-    return Mailstore(settings.store, background=False, drivers=driver)
+    return Mailstore(settings.store, hints=hints, background=False, drivers=driver)
 
 
 def lock_groups(account: Account) -> tuple[int, ...]:

@@ -151,7 +151,7 @@ class Server:
             verb, request = wire.decode(data)
             if verb not in self.peers[uid]:
                 raise PeerError(f"user {uid} may not ask for {verb}")
-            if len(descriptors) != (verb in wire.WITH_FILE):
+            if len(descriptors) != wire.FILES.get(verb, 0):
                 raise PeerError(f"{verb} with {len(descriptors)} open files")
             self._begin(one, verb, request, descriptors)
         except PeerError as error:
@@ -185,7 +185,7 @@ class Server:
         status = 1
         try:
             self._become_child({one.fileno(), *descriptors})
-            status = _Work(self.settings, self.secret, one, verb, request, [*descriptors, -1][0]).do()
+            status = _Work(self.settings, self.secret, one, verb, request, descriptors).do()
         except BaseException:
             log.exception("%s", verb)
         finally:
@@ -233,7 +233,11 @@ class _Work:
     one: socket.socket
     verb: str
     request: wire.Request
-    descriptor: int
+    descriptors: Sequence[int]
+
+    @property
+    def descriptor(self) -> int:
+        return self.descriptors[0]
 
     def do(self) -> int:
         """The exit status."""
@@ -295,13 +299,12 @@ class _Work:
             raise StoreError("there are no sessions of this protocol")
         if not proof.good(request["ticket"], self.secret, person.name, request["protocol"]):
             raise StoreError("the login is too old, or there was none")
-        about = os.fstat(self.descriptor)
-        if not stat.S_ISSOCK(about.st_mode):
-            raise StoreError("a session needs a socket")
+        if not all(stat.S_ISSOCK(os.fstat(one).st_mode) for one in self.descriptors):
+            raise StoreError("a session needs sockets")
         _tell(self.one)
         self.one.close()
         self.secret = b""
-        session.serve(person, request["protocol"], self.descriptor, self.settings)
+        session.serve(person, request["protocol"], self.descriptors, self.settings)
 
 
 def _tell(one: socket.socket, **fields: object) -> None:

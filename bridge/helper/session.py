@@ -8,6 +8,7 @@ Promises: it ends when the other end closes, when the client has been silent for
 """
 import asyncio
 import socket
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from bridge.config.schema import Settings
@@ -18,28 +19,32 @@ from bridge.model.account import Account
 from bridge.serve.imap import service as imap
 from bridge.serve.listener import Deadlines, Link, Listener
 from bridge.serve.pop3 import session as pop3
+from bridge.store import notify
 from bridge.store.mailbox import Mailstore
+from bridge.store.notify import Hints
 
 _THREADS = 2
 
 
-def serve(person: Person, protocol: str, end: int, settings: Settings) -> None:
-    """Until the session is over. Begins as root."""
+def serve(person: Person, protocol: str, ends: Sequence[int], settings: Settings) -> None:
+    """Until the session is over. `ends`: of its bytes, and of hints. Begins as root."""
     locker = locks.begin(person)
     become(person)
-    with socket.socket(fileno=end) as one:
+    with socket.socket(fileno=ends[0]) as one, socket.socket(fileno=ends[1]) as hints:
         one.setblocking(False)
-        asyncio.run(_serve(person, protocol, one, mailstore(person, settings, locker), settings))
+        hints.setblocking(False)
+        store = mailstore(person, settings, locker, Hints(end=hints))
+        asyncio.run(_serve(person, protocol, one, store, notify.Listener("mailbox", None, hints), settings))
 
 
 async def _serve(
-    person: Person, protocol: str, end: socket.socket, store: Mailstore, settings: Settings
+    person: Person, protocol: str, end: socket.socket, store: Mailstore, hints: notify.Listener, settings: Settings
 ) -> None:
     threads = ThreadPoolExecutor(_THREADS, "mail")
     if protocol == "imap":
         service = imap.Service(
             check=_nobody, open=store.open, threads=threads, settings=settings.imap,
-            message_size=settings.store.message_size, hostname=settings.server.hostname,
+            message_size=settings.store.message_size, hostname=settings.server.hostname, hints=hints,
         )  # fmt: skip
         listener = service.listener(None, False)
         listener.session = lambda link: service.session(link, person.account)

@@ -80,6 +80,7 @@ class Authenticator(Generic[A]):
         """The account that `login` and `password` open for `protocol`, or None."""
         if not login or not password or len(login) > _LONGEST or len(password) > _LONGEST:
             return None
+        began = self._clock.monotonic()
         name = login.casefold()
         self._permit(name, ip, protocol)
         digest = self._digest(name, password, protocol)
@@ -92,7 +93,8 @@ class Authenticator(Generic[A]):
             account = proof.account  # type: ignore[assignment]
         if account is None:
             self._journal.record("login_failed", login=login[:100], ip=ip, protocol=protocol)
-            await asyncio.sleep(self._settings.delay)
+            # counted from the beginning: how long a check took says nothing about what kind of user that is (sec-A03)
+            await asyncio.sleep(max(0.0, self._settings.delay - (self._clock.monotonic() - began)))
             return None
         self._guesses.add(_pair(name, ip), self._address, 0)
         return account

@@ -125,9 +125,9 @@ class Helper:
         found = self.ask("check", user=account.system, password=password, protocol=protocol, ip=ip)
         return replace(account, ticket=str(found["ticket"])) if found.get("ticket") else None
 
-    def session(self, account: Account, protocol: str, ip: str, end: int) -> None:
-        """Let the session go on at `end` of a socket pair, in a process of the user's."""
-        self.ask("session", [end], user=account.system, ticket=account.ticket, protocol=protocol, ip=ip)
+    def session(self, account: Account, protocol: str, ip: str, ends: Sequence[int]) -> None:
+        """Let the session go on at the ends of two socket pairs, bytes and hints, in a process of the user's."""
+        self.ask("session", ends, user=account.system, ticket=account.ticket, protocol=protocol, ip=ip)
 
     def answers(self) -> str:
         """Why it can't be asked, or ""."""

@@ -19,9 +19,11 @@ _counter = itertools.count(1)
 
 @dataclass(slots=True, eq=False)
 class Hints:
-    """The sending side. `folder`: data/run, or None: nobody is told (tests, single tools)."""
+    """The sending side. `folder`: data/run, or None: nobody is told (tests, single tools). `end`: of a pair whose other
+    end tells the others about mailboxes, for a process that may not go into the folder."""
 
     folder: Path | None = None
+    end: socket.socket | None = None
     _socket: socket.socket | None = field(init=False, default=None)
     _owner: int = field(init=False, default=0)
     _listed: int = field(init=False, default=-1)
@@ -29,9 +31,12 @@ class Hints:
 
     def hint(self, kind: str, payload: str) -> None:
         """Tell all listeners of a kind."""
+        data = payload.encode("utf-8", "replace")[:MAX_HINT]
+        if self.end is not None and kind == "mailbox":
+            with suppress(OSError):
+                self.end.send(data)
         if self.folder is None:
             return
-        data = payload.encode("utf-8", "replace")[:MAX_HINT]
         try:
             sender = self._sender()
             for name in self._listeners():
@@ -72,13 +77,15 @@ class Hints:
 
 
 class Listener:
-    """The receiving side: give `fileno()` to the event loop, `receive()` when it is readable."""
+    """The receiving side: give `fileno()` to the event loop, `receive()` when it is readable. `end`: as of `Hints`."""
 
     __slots__ = ("_path", "_socket", "kind")
 
-    def __init__(self, kind: str, folder: Path | None) -> None:
+    def __init__(self, kind: str, folder: Path | None, end: socket.socket | None = None) -> None:
         self.kind = kind
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._socket = end or socket.socket(
+            socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
         self._path: Path | None = None
         if folder is None:
             return

@@ -32,11 +32,11 @@ VERBS: Mapping[str, Mapping[str, type]] = {
     "hello": {},
     "deliver": {"user": str, "again": bool, **_MESSAGE},        # with a message: into the user's mailbox
     "check": {"user": str, "password": str, "protocol": str, "ip": str},
-    "session": {"user": str, "ticket": str, "protocol": str, "ip": str},     # with a socket: the session's bytes
+    "session": {"user": str, "ticket": str, "protocol": str, "ip": str},     # with two sockets: bytes, and hints
     "command": {"user": str, **_MESSAGE},                       # with a message: to the user's mailbox command
     "alias": {"program": str, **_MESSAGE},      # with a message: to the program of an alias, named by its hash
 }  # fmt: skip
-WITH_FILE = frozenset(("deliver", "session", "command", "alias"))
+FILES = {"deliver": 1, "session": 2, "command": 1, "alias": 1}      # that come along with a request
 Request = dict[str, Any]
 
 

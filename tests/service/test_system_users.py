@@ -49,6 +49,8 @@ mbox = "{people.mail}/{{user}}"
 helper = "{people.folder}/run/helper"
 [login]
 delay = 0
+[imap]
+poll_seconds = 3600
 [delivery]
 program_user = "daemonio"
 [delivery.mailbox_commands]
@@ -170,6 +172,31 @@ def test_pop3_and_imap_on_an_mbox(lab: Lab, people: People) -> None:
     imap.logout()
     assert (box.stat().st_uid, box.stat().st_gid) == (people.names["luis"], GROUP)
     until(lambda: [one.name for one in people.mail.iterdir()] == ["luis"], what="no lock is left")
+
+
+def test_sessions_hear_of_each_other(lab: Lab, people: People) -> None:
+    """Hints go through the processes that hold the connections: a delivery, and what another session did."""
+    text = lab.config.read_text()
+    assert "poll_seconds = 3600" in text, "so that only hints can be the reason"
+    waiting, other = lab.imap(), lab.imap()
+    for one in (waiting, other):
+        one.login("ana", PASSWORD)
+        one.select()
+    waiting.send(b"i IDLE\r\n")
+    assert waiting.readline().startswith(b"+")
+    send(lab, "ana", subject="news")
+    assert b"EXISTS" in _until_exists(waiting)
+    other.append("INBOX", None, None, b"Subject: by the other\r\n\r\nx\r\n")
+    assert b"EXISTS" in _until_exists(waiting)
+    waiting.shutdown()
+    other.logout()
+
+
+def _until_exists(imap: imaplib.IMAP4) -> bytes:
+    imap.sock.settimeout(20)
+    while b"EXISTS" not in (line := imap.readline()):
+        assert line, "the session ended"
+    return line
 
 
 def test_wrong_passwords_and_expired_users(lab: Lab) -> None:

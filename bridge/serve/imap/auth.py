@@ -89,8 +89,10 @@ async def _log_in(client: Client, user: str, password: str) -> Answer:
     if not link.admit(account.address):
         raise Refusal("Too many connections of this user from here", "LIMIT")
     if service.elsewhere is not None and account.ticket:
-        client.relay = await open_relay(link, await service.elsewhere(account, "imap", link.peer))
+        ends = await service.elsewhere(account, "imap", link.peer)
         client.account, client.user = account, account.address
+        client.relay = await open_relay(link, ends, lambda hint: service.told(account.address, hint))
+        service.news.pass_on(account.address, client.relay)
     else:
         client.log_in(account)
     service.journal.record("login", login=client.user, ip=link.peer, protocol="imap", tls=link.secure)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.model.errors import StoreError
+from bridge.serve.relay import Relay
 from bridge.store.mail import Changes, Folder, FolderGone, NoSuchFolder
 from bridge.store.mailbox import AccountStore
 from bridge.store.notify import Listener
@@ -54,6 +55,7 @@ class News:
         self._listener, self._threads, self._every = listener, threads, poll
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._silent: set[Idler] = set()    # in IDLE without a mailbox
+        self._away: dict[str, set[Relay]] = {}      # sessions in other processes, by account
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -103,11 +105,24 @@ class News:
             if not watch.idlers:
                 del self._watches[key]
 
+    def pass_on(self, address: str, relay: Relay) -> None:
+        """Hints about this account's mailboxes go to that session, too."""
+        self._away.setdefault(address, set()).add(relay)
+
+    def forget(self, address: str, relay: Relay) -> None:
+        """The session is over."""
+        left = self._away.get(address, set())
+        left.discard(relay)
+        if not left:
+            self._away.pop(address, None)
+
     # -- hearing
 
     def _hear(self) -> None:
         for hint in set(self._listener.receive()):
             address, _, name = hint.partition("\n")
+            for relay in self._away.get(address, ()):
+                relay.hint(hint)
             watch = self._watches.get((address, name))
             if watch is not None:
                 self._trigger(watch)

@@ -29,13 +29,14 @@ class Service:
         self, *, check: Check, open: Callable[[Any], AccountStore], threads: ThreadPoolExecutor,
         settings: Imap | None = None, message_size: int = 50_000_000, hostname: str = "localhost",
         journal: Journal | None = None, hints: notify.Listener | None = None, clock: Clock = SYSTEM,
-        elsewhere: Elsewhere | None = None,
+        elsewhere: Elsewhere | None = None, tell: Callable[[str], None] = lambda hint: None,
     ) -> None:  # fmt: skip
         self.settings = settings or Imap()
         news = News(hints or notify.Listener("mailbox", None), threads, self.settings.poll_seconds)
         self.shared = Shared(
             check=check, open=open, threads=threads, news=news, settings=self.settings, message_size=message_size,
             hostname=hostname, journal=journal or Journal.silent(), clock=clock, elsewhere=elsewhere,
+            tell=tell,
         )  # fmt: skip
         self.sessions: set[ImapSession] = set()
         self._crowd = Crowd(Limits(

@@ -105,6 +105,7 @@ class ImapSession:
         self._leave_idle()
         self._flow.abandon()
         if self.client.relay is not None:
+            self._service.news.forget(self.client.user, self.client.relay)
             self.client.relay.close()
 
     # --- news.Idler ---

@@ -33,7 +33,8 @@ OFFERED = frozenset((
 @dataclass(slots=True, kw_only=True)
 class Shared:
     """`check` is `Authenticator.check`, `open` gives the mailboxes of an account; `threads` does what takes long;
-    `elsewhere`: sessions of accounts that we may not open ourselves."""
+    `elsewhere`: sessions of accounts that we may not open ourselves, `tell`: all processes about a change
+    in one of their mailboxes."""
 
     check: Check
     open: Callable[[Any], AccountStore]
@@ -45,6 +46,7 @@ class Shared:
     journal: Journal = field(default_factory=Journal.silent)
     clock: Clock = SYSTEM
     elsewhere: Elsewhere | None = None
+    tell: Callable[[str], None] = lambda hint: None
     _offered: frozenset[str] = field(init=False, default=OFFERED)
     _near: Networks = field(init=False)
     _lines: dict[tuple[State, bool, bool, bool], bytes] = field(init=False, default_factory=dict)
@@ -68,6 +70,11 @@ class Shared:
                 append_limit=self.message_size,
             )  # fmt: skip
         return line
+
+    def told(self, address: str, hint: str) -> None:
+        """A session in another process changed something; it may speak of its own account alone."""
+        if hint.startswith(f"{address}\n"):
+            self.tell(hint)
 
     def offers(self, name: str) -> bool:
         """Whether a capability is there."""

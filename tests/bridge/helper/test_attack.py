@@ -185,9 +185,10 @@ def test_a_session_needs_a_ticket_of_that_user_and_protocol(site: Site) -> None:
         found = self_session(site, user, given, protocol)
         assert isinstance(found, dict), found
         assert found["trouble"] in ("store", "refused"), (user, protocol)
-    found = site.say(SERVICE, verb="session", user="luis", ticket=ticket, protocol="imap", ip="", files=("/dev/null",))
+    fields = {"verb": "session", "user": "luis", "ticket": ticket, "protocol": "imap", "ip": ""}
+    found = site.say(SERVICE, files=("/dev/null",) * 2, **fields)
     assert isinstance(found, dict)
-    assert found["trouble"] == "store", "no socket"
+    assert found["trouble"] == "store", "no sockets"
     found = self_session(site, "luis", ticket, "imap")
     assert isinstance(found, dict)
     assert found["said"].startswith("a OK"), "and with it, it is a session"
@@ -198,8 +199,9 @@ def self_session(site: Site, user: str, ticket: str, protocol: str) -> dict[str,
     return site.attack(SERVICE, f"""
 ours, theirs = socket.socketpair()
 ours.settimeout(20)
+hints = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 one.connect({str(site.socket)!r})
-socket.send_fds(one, [{json.dumps(request).encode()!r}], [theirs.fileno()])
+socket.send_fds(one, [{json.dumps(request).encode()!r}], [theirs.fileno(), hints[1].fileno()])
 theirs.close()
 found = json.loads(one.recv(20000))
 if not found:

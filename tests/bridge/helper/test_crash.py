@@ -23,7 +23,7 @@ POINTS = (
     "delivery.fsync=EIO@p0.1,delivery.fsync+=kill@p0.2,mbox.note+=kill@p0.2,mbox.write=ENOSPC@p0.1,mbox.write+=kill@p0.2,"
     "mbox.fdatasync=EIO@p0.1,mbox.fdatasync+=kill@p0.2,mbox.unlock+=kill@p0.2"
 )
-MAILS = 12
+MAILS = 8
 
 
 @pytest.fixture(scope="module")
