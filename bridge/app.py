@@ -35,6 +35,7 @@ from bridge.model.account import Account
 from bridge.model.address import fold, fold_domain, split
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import ConfigError, Refused, StoreError
+from bridge.model.language import tr
 from bridge.model.reply import Reply
 from bridge.queue.enter import Door
 from bridge.rights import Rights, become, hand_over, open_to_group, rights_of
@@ -320,7 +321,10 @@ class House:
             to = self.address_of(one.to)
             routes = self.resolve(to)
             if any(route.kind is resolver.Kind.REFUSE for route in routes):
-                problems.append(f"fetched account {one.name}: there is no local address {to}; add it, or change `to`")
+                problems.append(tr(
+                    f"fetched account {one.name}: there is no local address {to}; add it, or change `to`",
+                    f"cuenta externa {one.name}: no existe la dirección local {to}; créela o cambie `to`",
+                ))
                 continue
             good.append(replace(one, to=to))
         return good, problems
@@ -552,9 +556,10 @@ def claim(data: Path) -> instance.Instance:
 
 def explained(data: Path, error: OSError) -> str:
     """What to do about a data folder that can't be used."""
-    return (
-        f"paths.data: {error.filename or data}: {error.strerror or error}; the user that runs Estafeta (now uid "
-        f"{os.geteuid()}) must be able to write in {data}"
+    what = f"paths.data: {error.filename or data}: {error.strerror or error}"
+    return tr(
+        f"{what}; the user that runs Estafeta (now uid {os.geteuid()}) must be able to write in {data}",
+        f"{what}; el usuario que ejecuta Estafeta (ahora uid {os.geteuid()}) debe poder escribir en {data}",
     )
 
 

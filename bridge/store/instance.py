@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import ConfigError
+from bridge.model.language import tr
 from bridge.store import files
 from bridge.store.failpoints import Failpoint
 from bridge.store.flock import FileLock
@@ -63,10 +64,12 @@ def claim(
     if not lock.try_acquire():
         holder = _holder(lock.path)
         lock.close()
-        raise ConfigError([
+        raise ConfigError([tr(
             f"{data}: another Estafeta is running on this data folder{holder}. Stop it first (estafeta stop), or use a "
-            f"data folder of your own."
-        ])
+            f"data folder of your own.",
+            f"{data}: otra Estafeta está en marcha con esta carpeta de datos{holder}. Párela antes (estafeta stop) o "
+            f"use otra carpeta de datos.",
+        )])
     try:
         _write_holder(lock.path)
         identity = known or Identity(random(16).hex(), version, FORM, clock.now())
@@ -103,25 +106,36 @@ def read(data: Path) -> Identity | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        text = f"{path}: can't be read as the description of a data folder; restore it from a backup"
+        text = tr(
+            f"{path}: can't be read as the description of a data folder; restore it from a backup",
+            f"{path}: no se entiende como descripción de una carpeta de datos; recupérelo de una copia",
+        )
         raise ConfigError([text]) from None
     if identity.product != "estafeta":
-        raise ConfigError([f"{path}: this data folder belongs to {identity.product!r}, not to Estafeta"])
+        raise ConfigError([tr(
+            f"{path}: this data folder belongs to {identity.product!r}, not to Estafeta",
+            f"{path}: esta carpeta de datos es de {identity.product!r}, no de Estafeta",
+        )])
     if identity.form > FORM:
-        raise ConfigError([
+        raise ConfigError([tr(
             f"{data}: this data folder was last used by Estafeta {identity.version}, which is newer than this one and "
-            f"keeps its data in another form. Nothing was changed: start that version again, or restore a backup."
-        ])
+            f"keeps its data in another form. Nothing was changed: start that version again, or restore a backup.",
+            f"{data}: la última que usó esta carpeta de datos fue Estafeta {identity.version}, más nueva que esta; "
+            f"guarda los datos de otra forma. No se ha cambiado nada: arranque esa versión o recupere una copia.",
+        )])
     return identity
 
 
 def _refuse_foreign(data: Path) -> None:
     found = sorted(name for name in os.listdir(data) if name not in _HARMLESS and not name.startswith("."))
     if found:
-        raise ConfigError([
-            f"{data}: is not empty and not a data folder of Estafeta (it has {', '.join(found[:3])}). Choose an empty "
-            f"folder as paths.data, or, if it is a restored backup, restore instance.json too."
-        ])
+        some = ", ".join(found[:3])
+        raise ConfigError([tr(
+            f"{data}: is not empty and not a data folder of Estafeta (it has {some}). Choose an empty folder as "
+            f"paths.data, or, if it is a restored backup, restore instance.json too.",
+            f"{data}: no está vacía ni es una carpeta de datos de Estafeta (tiene {some}). Elija una vacía como "
+            f"paths.data o, si viene de una copia, recupere también instance.json.",
+        )])
 
 
 def _write_holder(path: Path) -> None:

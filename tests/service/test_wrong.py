@@ -134,6 +134,24 @@ def test_folders_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
         assert tree(folder) == {file: text.encode()}, "nothing was changed"
 
 
+def test_a_start_that_fails_says_why_in_spanish(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, environ={"LC_ALL": "es_ES.UTF-8"})
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", lab.ports["imap"]))
+        other.listen()
+        status, said = start(lab)
+    assert status == 1
+    assert f"listen.imap: 127.0.0.1 puerto {lab.ports['imap']}: " in said
+    assert "ya escucha ahí otro programa" in said
+    (tmp_path / "data" / "tesis.tex").write_text("x")
+    (tmp_path / "data" / "instance.json").unlink()
+    (tmp_path / "data" / "lock").unlink()
+    status, said = start(lab)
+    assert status == 1
+    assert "no está vacía ni es una carpeta de datos de Estafeta (tiene tesis.tex)" in said
+    assert "Traceback" not in said
+
+
 def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
     """P30, sec-Q14"""
     import sqlite3
