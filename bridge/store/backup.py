@@ -125,7 +125,7 @@ class _Copy:
         for _ in range(PASSES):
             fresh = 0
             for folder, name in _walk(self._part):
-                key = (folder, name.partition(":2,")[0])
+                key = _identity(folder, name)
                 if key in self._done:
                     continue
                 fresh += 1
@@ -157,6 +157,12 @@ class _Copy:
         self._report.bytes += size
         self._progress(self._part.name, self._report.files, self._report.bytes)
         return True
+
+
+def _identity(folder: str, name: str) -> tuple[str, str]:
+    """The same for a message of a Maildir wherever a reader puts it and whatever flags it gets."""
+    above, last = os.path.split(folder)
+    return os.path.join(above, "cur") if last == "new" else folder, name.partition(":2,")[0]
 
 
 def _walk(part: Source) -> Iterator[tuple[str, str]]:

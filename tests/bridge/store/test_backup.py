@@ -72,6 +72,19 @@ def test_everything_that_matters_is_copied(data, tmp_path):
     assert backup.verify(target) == []
 
 
+def test_mail_that_is_read_meanwhile_is_copied_once(data, tmp_path):
+    """P31: a reader moves it from new to cur, and it is not two messages after a restore."""
+    maildir = data / "mail/example.org/run/Maildir"
+
+    def read(name, count, size):
+        if (tmp_path / "backup.part/mail/example.org/run/Maildir/new/2.b").exists() and (maildir / "new/2.b").exists():
+            os.rename(maildir / "new/2.b", maildir / "cur/2.b:2,S")
+
+    backup.backup(parts_of(data), tmp_path / "backup", "1.0", progress=read)
+    assert (maildir / "cur/2.b:2,S").exists()
+    assert [name for name in tree(tmp_path / "backup") if "/2.b" in name] == ["mail/example.org/run/Maildir/new/2.b"]
+
+
 def test_sums_are_those_of_sha256sum(data, tmp_path):
     if not shutil.which("sha256sum"):
         pytest.skip("needs sha256sum (coreutils)")
