@@ -71,8 +71,6 @@ from listmgr.office import Office
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-    from bridge.deliver.sender import SenderTransport
-    from bridge.deliver.smtp import SmtpTransport
     from bridge.store.dkimkeys import DkimKeys
     from bridge.store.driver import Driver
     from bridge.store.mailbox import Mailstore, Owner
@@ -373,31 +371,6 @@ class House:
             override=Path(override) if override else None,
             clock=self.clock,
         )
-
-    def remote(self, *, single: bool) -> "SenderTransport | SmtpTransport":
-        """The transport to other servers: in this process, or by the senders."""
-        from bridge.deliver.connect import Connector
-        from bridge.deliver.dns import Resolver
-        from bridge.deliver.pool import Pool
-        from bridge.deliver.sender import SenderTransport
-        from bridge.deliver.signing import Signer
-        from bridge.deliver.smtp import SmtpTransport
-
-        settings = self.settings
-        if not single and settings.server.senders:
-            run = Path(settings.paths.run)
-            return SenderTransport([str(run / f"sender-{number}.sock") for number in range(settings.server.senders)])
-        resolver = Resolver(settings.outbound.nameservers, ipv6=settings.outbound.ipv6)
-        connector = Connector(settings.outbound, resolver, hostname=settings.server.hostname)
-        pool = Pool(
-            connector.open, each=settings.queue.per_destination_most, total=settings.queue.transactions,
-            keep=settings.outbound.keep_seconds, messages=settings.outbound.keep_messages,
-        )  # fmt: skip
-        signer = Signer(
-            self.spool, self.dkim_keys, trusted=settings.smtp.networks, days=settings.outbound.dkim_days,
-            clock=self.clock,
-        )  # fmt: skip
-        return SmtpTransport(pool, self.spool, chunk=settings.queue.chunk, sign=signer.signature)
 
     @cached_property
     def dkim_keys(self) -> "DkimKeys":

@@ -16,10 +16,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridge.app import House
+from bridge.deliver.connect import Connector
+from bridge.deliver.dns import Resolver
 from bridge.deliver.file import FileTransport
 from bridge.deliver.local import LocalTransport, Put
+from bridge.deliver.pool import Pool
 from bridge.deliver.program import ProgramTransport, by_command
-from bridge.deliver.sender import SenderServer
+from bridge.deliver.sender import SenderServer, SenderTransport
+from bridge.deliver.signing import Signer
+from bridge.deliver.smtp import SmtpTransport
 from bridge.intake.drop import DropIntake, person
 from bridge.intake.drop import Rules as DropRules
 from bridge.intake.ownmail import OwnMail
@@ -57,7 +62,7 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
     )  # fmt: skip
     files = FileTransport(settings.mail.file_folders, settings.delivery, house.clock)
     lists = house.lists
-    remote = house.remote(single=single)
+    remote = _remote(house, single=single)
     url = settings.database.queue or f"sqlite:///{folder}/queue.db"
     parts = Parts(
         spool=house.spool,
@@ -95,6 +100,31 @@ async def run(house: House, stop: asyncio.Event, *, single: bool = False) -> Non
         part.close()
 
 
+def _remote(house: House, *, single: bool) -> SenderTransport | SmtpTransport:
+    """The transport to other servers: by the senders, or in this process."""
+    senders = 0 if single else house.settings.server.senders
+    run = Path(house.settings.paths.run)
+    if not senders:
+        return _sending(house)
+    return SenderTransport([str(run / f"sender-{number}.sock") for number in range(senders)])
+
+
+def _sending(house: House) -> SmtpTransport:
+    """Outgoing SMTP in this process."""
+    settings = house.settings
+    resolver = Resolver(settings.outbound.nameservers, ipv6=settings.outbound.ipv6)
+    connector = Connector(settings.outbound, resolver, hostname=settings.server.hostname)
+    pool = Pool(
+        connector.open, each=settings.queue.per_destination_most, total=settings.queue.transactions,
+        keep=settings.outbound.keep_seconds, messages=settings.outbound.keep_messages,
+    )  # fmt: skip
+    signer = Signer(
+        house.spool, house.dkim_keys, trusted=settings.smtp.networks, days=settings.outbound.dkim_days,
+        clock=house.clock,
+    )  # fmt: skip
+    return SmtpTransport(pool, house.spool, chunk=settings.queue.chunk, sign=signer.signature)
+
+
 def _reporter(house: House) -> Reporter:
     """Who tells senders what became of their mail."""
     settings, override = house.settings, house.settings.paths.templates
@@ -125,7 +155,7 @@ def _drop_intake(house: House) -> DropIntake:
 
 async def send(house: House, sockets: Mapping[str, Sequence[socket.socket]], stop: asyncio.Event) -> None:
     """A sender process until `stop`: outgoing SMTP for the mover."""
-    server = SenderServer(house.remote(single=True))
+    server = SenderServer(_sending(house))
     for one in sockets["sender"]:
         await server.start(one)
     await stop.wait()

@@ -44,7 +44,7 @@ log = logging.getLogger("estafeta")
 
 # What a House builds only when it is asked to: imported here, so that it is in memory once for all that are forked.
 for _name in (
-    "bridge.deliver.connect", "bridge.deliver.signing", "bridge.store.certificate", "bridge.store.kinds",
+    "bridge.store.certificate", "bridge.store.dkimkeys", "bridge.store.kinds",
     "bridge.web.fetchmailconf", "listmgr.passwords", "listmgr.transport", "listmgr.web",
 ):  # fmt: skip
     import_module(_name)
