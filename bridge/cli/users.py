@@ -33,6 +33,9 @@ def user(arguments: list[str]) -> None:
     gone.add_argument("address")
     many = sub.add_parser("import", help=tr("lines of ADDRESS PASSWORD", "líneas con DIRECCIÓN CONTRASEÑA"))
     many.add_argument("file", help=tr("- is standard input", "- es la entrada"))
+    for one in sub.choices.values():        # people write it last, too
+        words = tr("settings file", "fichero de ajustes")
+        one.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=words)
     given = arg.parse_args(arguments)
     from bridge import app
     from bridge.store.accounts import AccountError
