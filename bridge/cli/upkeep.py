@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,12 +70,29 @@ def restore(arguments: list[str]) -> None:
         count = copies.restore(given.folder, copies.places(given.folder, data, **_places(settings)))
     except (copies.BackupError, StoreError, OSError) as error:
         fail(f"not restored: {error}", f"no se ha restaurado: {error}")
+    _settle(settings)
     say(
         f"{count} files are in place; `estafeta verify` looks at them, `estafeta run` starts with them. Mail that went "
         f"out after the backup may go out again.",
         f"{count} ficheros están en su sitio; `estafeta verify` los comprueba, `estafeta run` arranca con ellos. El "
         f"correo que salió después de la copia puede volver a salir.",
     )
+
+
+def _settle(settings: "Settings") -> None:
+    """Mail and what indexes know of it were copied one after the other: looked at once, they agree."""
+    from bridge import app
+    from bridge.store.mail import MailError
+
+    with app.opened(settings) as house:
+        for account in house.accounts.all():
+            try:
+                box = house.mailstore.open(account)
+                for one in box.folders():
+                    if one.selectable:
+                        box.select(one.name, read_only=True)
+            except (StoreError, MailError, OSError) as error:
+                print(tr(f"warning: {account.address}: {error}", f"aviso: {account.address}: {error}"), file=sys.stderr)
 
 
 def verify(arguments: list[str]) -> None:
@@ -101,11 +119,16 @@ def _problems(house: "House") -> "Iterator[str]":
         for name, one in (("core", house.core), ("archive", house.archive_rows), ("queue", queue)):
             if one is not queue or there:
                 yield from look.database(name, one)
+        rows = house.mail_rows if house.settings.accounts.in_database else None
+        if rows is not None:
+            yield from look.database("mail", rows)
+            yield from look.rows(rows)
         yield from look.spool(house.spool)
         if there:
             yield from look.queue(house.spool, queue)
         for account in house.accounts.all():
-            yield from look.mailbox(account.maildir)
+            stored = partial(look.stored, rows, account.address) if rows and account.store == "database" else None
+            yield from look.mailbox(account.maildir, stored, mbox=account.mbox if account.store == "mbox" else None)
     finally:
         queue.close()
 
@@ -127,7 +150,8 @@ def _places(settings: "Settings") -> dict[str, Path]:
     paths, data = settings.paths, Path(settings.paths.data)
     root = app.House(settings).accounts.root
     mail = root if root.is_relative_to(data) or len(root.parts) > 2 else data / "mail"
-    return {"spool": Path(paths.spool), "databases": Path(paths.databases), "mail": mail}
+    archives = Path(paths.archives)
+    return {"spool": Path(paths.spool), "databases": Path(paths.databases), "mail": mail, "archives": archives}
 
 
 def _need(settings: "Settings") -> None:
@@ -149,16 +173,22 @@ def _warn_of_others(settings: "Settings", mail: Path) -> None:
 
     house = app.House(settings)
     try:
-        outside = [one for one in house.accounts.all() if not one.maildir.is_relative_to(mail)]
+        accounts = house.accounts.all()
+        outside = [
+            (one.address, path)
+            for one in accounts
+            for path in (one.maildir, *((one.mbox,) if one.store == "mbox" else ()))
+            if not path.is_relative_to(mail)
+        ]
     except (StoreError, ConfigError) as error:
         fail(f"the accounts can't be read: {error}", f"no se pueden leer las cuentas: {error}")
     finally:
         house.close()
-    for one in outside:
+    for address, path in outside:
         print(
             tr(
-                f"warning: the mailbox of {one.address}, {one.maildir}, lies outside {mail} and is not copied",
-                f"aviso: el buzón de {one.address}, {one.maildir}, está fuera de {mail} y no se copia",
+                f"warning: the mailbox of {address}, {path}, lies outside {mail} and is not copied",
+                f"aviso: el buzón de {address}, {path}, está fuera de {mail} y no se copia",
             ),
             file=sys.stderr,
         )

@@ -1,10 +1,12 @@
 """A consistent copy of everything while the server runs, its check, and the way back (P31).
 
-Promises: every message that was accepted before `backup` began is in the copy: the spool is copied first and what comes
-out of it (databases, mail, archives) afterwards, so a message that leaves one place during the copy is found in the
-next; each folder is read again until a pass finds nothing new. Databases are copied by SQLite itself. A backup has its
-name only when it is whole; `SHA256SUMS` lets anybody check it (`sha256sum -c`). What a restored server repeats is what
-D-7 permits: mail that went out after the backup may go out again.
+Promises: every message that was accepted before `backup` began is in the copy: what a message leaves is copied before
+where it goes to (spool, queue, then databases, mail, archives), so one that moves during the copy is found in the next
+place, and what the queue calls done is done; each folder is read again until a pass finds nothing new, a file that
+changed meanwhile is copied again, and a mailbox's index is copied last, together with what is new, under the lock of
+the account. Databases are copied by SQLite itself. A backup has its name only when it is whole; `SHA256SUMS` lets
+anybody check it (`sha256sum -c`). What a restored server repeats is what D-7 permits: mail that went out after the
+backup may go out again.
 Not copied: sockets, locks, half-written files (`tmp`), copies made by migrations.
 Fails by: BackupError for what the administrator can mend, DiskFull, StoreError; OSError where the source can't be read.
 """
@@ -16,19 +18,26 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import DiskFull, StoreError
 from bridge.store import files
 from bridge.store.failpoints import Failpoint
+from bridge.store.flock import FileLock
+from bridge.store.index import FILE as INDEX
+from bridge.store.index import LOCK
+from bridge.store.queuetables import OPEN
 
-SUMS, MANIFEST = "SHA256SUMS", "MANIFEST.json"
+SUMS, MANIFEST, QUEUE = "SHA256SUMS", "MANIFEST.json", "queue.db"
 PASSES = 10                 # over one source, while things move about in it
+JUMP = 1_000_000            # UIDs left out after a restore
 _CHUNK = 1 << 20
+_PATIENCE = 10.0            # seconds for the lock of an account
 _SQLITE = b"SQLite format 3\0"
 _DATABASES = (".db", ".index")
 _SIDE = ("-wal", "-shm", "-journal")
@@ -45,10 +54,12 @@ class BackupError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A folder or file and its name in the backup. The order of sources is the order of copying."""
+    """A folder or file and its name in the backup. The order of sources is the order of copying; `only` names the part
+    that is copied at this point, the rest comes with a later source of the same name."""
 
     name: str
     path: Path
+    only: str = ""
 
 
 @dataclass(slots=True)
@@ -63,10 +74,17 @@ class Report:
     sources: list[str] = field(default_factory=list)
 
 
-def sources(data: Path, *, spool: Path, databases: Path, mail: Path) -> tuple[Source, ...]:
+def sources(data: Path, *, spool: Path, databases: Path, mail: Path, archives: Path) -> tuple[Source, ...]:
     """Everything that belongs to an installation, in the order that loses nothing: where mail comes from before where
     it goes to, then whatever else the data folder has."""
-    first = [Source("spool", spool), Source("db", databases), Source("mail", mail)]
+    first = [
+        Source("spool", spool),
+        Source("db", databases, QUEUE),        # before all that it may call done
+        Source("archives", archives, "incoming"),   # before archive.db, which knows what left it for the mbox
+        Source("db", databases),
+        Source("mail", mail),
+        Source("archives", archives),
+    ]
     paths = {one.path for one in first}
     names = {one.name for one in first} | set(_NOT_SOURCES)
     rest = [
@@ -90,11 +108,12 @@ def backup(
         draft.mkdir(parents=True, mode=0o700)
     except FileExistsError:
         raise BackupError(f"{draft} is left from a backup that did not finish; remove it first") from None
-    report = Report(version, clock.now(), sources=[part.name for part in parts])
+    report = Report(version, clock.now(), sources=list(dict.fromkeys(part.name for part in parts)))
+    done: dict[str, set[tuple[str, str]]] = {part.name: set() for part in parts}
     try:
         with open(draft / SUMS, "w", encoding="utf-8", errors="surrogateescape", opener=_private) as sums:
             for part in parts:
-                _Copy(part, draft, sums.write, report, progress).run()
+                _Copy(part, draft, sums.write, report, progress, done).run()
         report.ended_at = clock.now()
         files.replace(draft / MANIFEST, json.dumps(asdict(report), indent=1).encode() + b"\n", _FINISH)
         os.sync()
@@ -112,10 +131,12 @@ class _Copy:
     """One source on its way into the backup."""
 
     def __init__(
-        self, part: Source, root: Path, note: Callable[[str], object], report: Report, progress: Progress
+        self, part: Source, root: Path, note: Callable[[str], object], report: Report, progress: Progress,
+        done: dict[str, set[tuple[str, str]]],
     ) -> None:
         self._part, self._root, self._note, self._report, self._progress = part, root, note, report, progress
-        self._done: set[tuple[str, str]] = set()
+        self._done, self._all = done[part.name], done
+        self._mailboxes: set[str] = set()
 
     def run(self) -> None:
         """Passes over the whole source until one finds nothing new: what is renamed or moved meanwhile is caught."""
@@ -123,24 +144,45 @@ class _Copy:
             self._file(self._part.path, self._root / self._part.name)
             return
         for _ in range(PASSES):
-            fresh = 0
-            for folder, name in _walk(self._part):
-                key = _identity(folder, name)
-                if key in self._done:
-                    continue
-                fresh += 1
-                inside = Path(folder, name)
-                if self._file(self._part.path / inside, self._root / self._part.name / inside):
-                    self._done.add(key)
-            if not fresh:
-                return
+            if not self._pass(self._part):
+                break
+        for folder in sorted(self._mailboxes):
+            self._mailbox(folder)
+
+    def _pass(self, part: Source) -> int:
+        """Copy what is new; how much that was."""
+        fresh = 0
+        for folder, name in _walk(part):
+            if name == INDEX:
+                self._mailboxes.add(folder)
+            else:
+                fresh += self._new(folder, name)
+        return fresh
+
+    def _new(self, folder: str, name: str) -> bool:
+        key = _identity(folder, name)
+        if key in self._done:
+            return False
+        inside = Path(folder, name)
+        if self._file(self._part.path / inside, self._root / self._part.name / inside):
+            self._done.add(key)
+        return True
+
+    def _mailbox(self, folder: str) -> None:
+        """The index of a mailbox, and what it knows that the passes have not seen, while nobody changes either."""
+        with _held(self._part.path / folder / LOCK):
+            self._new(folder, INDEX)
+            self._pass(Source(self._part.name, self._part.path, folder))
 
     def _file(self, source: Path, target: Path) -> bool:
         """False if it went away before it could be copied."""
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _COPY.before()
         try:
-            digest, size = _copy_database(source, target) if _is_database(source) else _copy_file(source, target)
+            if _is_database(source):
+                digest, size = _copy_database(source, target, self._tidied)
+            else:
+                digest, size = _copy_file(source, target)
         except FileNotFoundError:
             return False
         except sqlite3.DatabaseError:
@@ -158,6 +200,27 @@ class _Copy:
         self._progress(self._part.name, self._report.files, self._report.bytes)
         return True
 
+    def _tidied(self, copy: Path) -> None:
+        """What a copied database says of what was copied before it, and is not so there."""
+        if copy.name == INDEX:          # the mbox file is older than the index; what is in it is found by its hash
+            statements = ["DELETE FROM delivered"]
+        elif copy.name == QUEUE and "spool" in self._all:   # messages that came after the spool had been copied
+            statements = [
+                "CREATE TEMP TABLE copied(id TEXT PRIMARY KEY)",
+                f"CREATE TEMP TABLE late AS SELECT id FROM message WHERE state={OPEN} AND id NOT IN copied",  # noqa: S608
+                "DELETE FROM recipient WHERE message IN late",
+                "DELETE FROM message WHERE id IN late",
+            ]
+        else:
+            return
+        ids = [(name,) for _, name in self._all.get("spool", ())]
+        with closing(sqlite3.connect(copy)) as connection, suppress(sqlite3.OperationalError):
+            for statement in statements:
+                connection.execute(statement)
+                if " copied(" in statement:
+                    connection.executemany("INSERT OR IGNORE INTO copied VALUES(?)", ids)
+            connection.commit()
+
 
 def _identity(folder: str, name: str) -> tuple[str, str]:
     """The same for a message of a Maildir wherever a reader puts it and whatever flags it gets."""
@@ -167,7 +230,10 @@ def _identity(folder: str, name: str) -> tuple[str, str]:
 
 def _walk(part: Source) -> Iterator[tuple[str, str]]:
     """Folder (relative) and name of each regular file, `new` before `cur` as mail moves."""
-    waiting = [""]
+    if part.only and (part.path / part.only).is_file():
+        yield "", part.only
+        return
+    waiting = [part.only]
     while waiting:
         folder = waiting.pop()
         try:
@@ -210,30 +276,57 @@ def _is_database(path: Path) -> bool:
 
 
 def _copy_file(source: Path, target: Path) -> tuple[str, int]:
+    """As it was at one moment: one that grows meanwhile is copied again, so that it doesn't end within a message."""
     descriptor = files.open_read(source)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileNotFoundError(errno.ENOENT, "not a file any more", str(source))
-        digest, size = hashlib.sha256(), 0
-        with open(target, "xb", opener=_private) as out:
-            while chunk := os.read(descriptor, _CHUNK):
-                digest.update(chunk)
-                out.write(chunk)
-                size += len(chunk)
         about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise FileNotFoundError(errno.ENOENT, "not a file any more", str(source))
+        with open(target, "xb", opener=_private) as out:
+            for _ in range(PASSES):
+                before, found = about, _bytes(descriptor, out)
+                about = os.fstat(descriptor)
+                if (before.st_size, before.st_mtime_ns) == (about.st_size, about.st_mtime_ns):
+                    break
         os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))
     finally:
         os.close(descriptor)
+    return found
+
+
+def _bytes(descriptor: int, out: BinaryIO) -> tuple[str, int]:
+    """Everything, from the beginning; its hash and size."""
+    digest, size = hashlib.sha256(), 0
+    out.seek(0)
+    out.truncate()
+    while chunk := os.pread(descriptor, _CHUNK, size):
+        digest.update(chunk)
+        out.write(chunk)
+        size += len(chunk)
     return digest.hexdigest(), size
 
 
-def _copy_database(source: Path, target: Path) -> tuple[str, int]:
+@contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    """The account's lock, if there is one that we may take and get; a copy without it is made anew where it must."""
+    held = FileLock(lock, _PATIENCE)
+    try:
+        with suppress(StoreError, OSError):
+            if lock.exists():
+                held.acquire()
+        yield
+    finally:
+        held.close()
+
+
+def _copy_database(source: Path, target: Path, tidied: Callable[[Path], None]) -> tuple[str, int]:
     """A snapshot of a database that is in use. VACUUM INTO wants the target absent or empty."""
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     address = f"file:{quote(str(source))}?mode=rw"
     with closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=10)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("VACUUM INTO ?", (str(target),))
+    tidied(target)
     return _digest(target), target.stat().st_size
 
 
@@ -288,8 +381,9 @@ def _check_database(path: Path) -> list[str]:
     return [] if found == ["ok"] else found
 
 
-def restore(target: Path, parts: Sequence[Source]) -> int:
-    """Put a backup into place; how many files. Nothing may be there yet: what is must be moved away by hand first."""
+def restore(target: Path, parts: Sequence[Source], *, clock: Clock = SYSTEM) -> int:
+    """Put a backup into place; how many files. Nothing may be there yet: what is must be moved away by hand first.
+    Mailboxes go on with UIDs that were never given out, also not after the backup, and clients look at all flags."""
     problems = verify(target)
     if problems:
         raise BackupError("\n".join([f"{target} must not be used:", *problems[:20]]))
@@ -309,13 +403,31 @@ def restore(target: Path, parts: Sequence[Source]) -> int:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if _copy_file(target / name, place)[0] != digest:
             raise StoreError(f"{place}: was not copied as it is in the backup")
+        if place.name == INDEX:
+            _renew(place, int(clock.now() * 1000))
         count += 1
     os.sync()
     return count
 
 
-def places(target: Path, data: Path, *, spool: Path, databases: Path, mail: Path) -> tuple[Source, ...]:
+def _renew(index: Path, modseq: int) -> None:
+    """A client may know what came after the backup: no UID and no change that it has heard of may mean something else
+    now (P17). Times in ms are what mod-sequences begin with; nothing makes so many changes in a second."""
+    with closing(sqlite3.connect(index)) as connection, suppress(sqlite3.DatabaseError):    # damaged: it is made anew
+        connection.execute(
+            "UPDATE folder SET uidnext=min(uidnext+?, 4294967000), reserved=min(uidnext+?, 4294967000),"
+            " highestmodseq=max(?, highestmodseq+1), membership=max(?, highestmodseq+1), floor=max(?, highestmodseq+1)",
+            (JUMP, JUMP, modseq, modseq, modseq),
+        )
+        connection.execute("UPDATE message SET modseq=(SELECT highestmodseq FROM folder WHERE id=message.folder)")
+        connection.execute("DELETE FROM vanished")
+        connection.commit()
+
+
+def places(
+    target: Path, data: Path, *, spool: Path, databases: Path, mail: Path, archives: Path
+) -> tuple[Source, ...]:
     """Where the parts of a backup go back to."""
-    known = {"spool": spool, "db": databases, "mail": mail}
+    known = {"spool": spool, "db": databases, "mail": mail, "archives": archives}
     names = json.loads((target / MANIFEST).read_bytes())["sources"]
     return tuple(Source(name, known.get(name, data / name)) for name in names)

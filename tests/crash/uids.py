@@ -33,7 +33,7 @@ class Book:
         self.handled: set[Key] = set()      # somebody moved or expunged it, or tried to, perhaps before we heard of it
         self.wrong: list[str] = []
         self.looks = 0
-        self._seen: set[Key] = set()        # by the observer
+        self.seen: set[Key] = set()        # by the observer
         self._next: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
@@ -66,13 +66,13 @@ class Book:
             for uid, content in there.items():
                 self._found((name, validity, uid), content, floor, since)
             now = {(name, validity, uid) for uid in there}
-            for key in {key for key in self._seen if key[:2] == (name, validity)} - now:
+            for key in {key for key in self.seen if key[:2] == (name, validity)} - now:
                 self.gone.setdefault(key, since)
-            self._seen |= now
+            self.seen |= now
             self._next[name] = (validity, max(uidnext, floor))
 
     def _found(self, key: Key, content: str | None, floor: int, since: float) -> None:
-        if key not in self._seen and key[2] < floor and key not in self.content:
+        if key not in self.seen and key[2] < floor and key not in self.content:
             self.wrong.append(f"{key}: new, though UIDNEXT was {floor} before")
         if self.gone.get(key, since) < since:
             self.wrong.append(f"{key}: expunged, and back")
@@ -85,7 +85,7 @@ class Book:
 
     def lost(self) -> set[Key]:
         """What should be there at the end and was not seen."""
-        return {key for key in self.given - self.handled if key not in self._seen or key in self.gone}
+        return {key for key in self.given - self.handled if key not in self.seen or key in self.gone}
 
 
 def digest(text: bytes) -> str:

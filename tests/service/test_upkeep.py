@@ -1,45 +1,102 @@
 """Backup under load, restore elsewhere, verify: on the running program (P31)."""
 
+import random
+import re
 import shutil
-import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.crash.ledger import Ledger, read_mailboxes
-from tests.lab import DOMAIN, Lab, running
+from tests.crash.ledger import Ledger, message, read_mailboxes, waiting
+from tests.crash.people import make_list, make_users
+from tests.crash.uids import Book, Changer, Observer
+from tests.lab import DOMAIN, Lab, running, until
 
 pytestmark = pytest.mark.service
 
 
+MORE = """mbox = "{home}/inbox"
+[accounts.stores]
+"rosa@example.org" = "database"
+"pepe@example.org" = "mbox"
+"""
+USERS = ("ana", "luis", "rosa", "pepe")
+_ID = re.compile(rb"X-Crash-Id: (\S+)", re.I)
+
+
+def read_by_imap(lab: Lab, user: str, folder: str = "INBOX") -> set[str]:
+    """Crash ids of a folder, wherever its mail is kept."""
+    client = lab.imap(user)
+    try:
+        client.select(folder)
+        _, rows = client.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (X-Crash-Id)])")
+        return {one.decode() for row in rows if isinstance(row, tuple) for one in _ID.findall(row[1])}
+    finally:
+        client.logout()
+
+
+def append(lab: Lab, user: str, folder: str, numbers: Iterable[int]) -> None:
+    client = lab.imap(user)
+    client.create(folder)
+    for number in numbers:
+        text = message(f"fixed-{number}", user, random.Random(number), 500)
+        assert client.append(folder, "", "", text)[0] == "OK"
+    client.logout()
+
+
+def archived(lab: Lab) -> set[str]:
+    texts = [path.read_bytes() for path in Path(f"{lab.data}/archives").rglob("*.mbox/*.mbox")]
+    return {one.decode() for text in texts for one in _ID.findall(text)}
+
+
 def test_a_backup_under_load_has_all_that_was_accepted_before_it(tmp_path: Path) -> None:
-    with running(tmp_path / "one", "ana", "luis") as lab:
-        ledger = Ledger(lab.ports["smtp"], [f"ana@{DOMAIN}", f"luis@{DOMAIN}"], threads=3, largest=5000)
+    """P31: mail to Maildirs, a database, an mbox and a list, and a mailbox that is changed over IMAP all the while;
+    restored elsewhere and started, everything is there, and verify finds nothing before and after."""
+    one = Lab(tmp_path / "one", more=MORE)
+    make_users(one, *USERS)
+    members = make_list(one, "lista", [f"ana@{DOMAIN}"])
+    to = [*(f"{user}@{DOMAIN}" for user in ("ana", "rosa", "pepe")), members]
+    ledger, book = Ledger(one.ports["smtp"], to, threads=3, largest=5000, pause=0.01), Book()
+    changer = Changer(one, "luis", book, 1)
+    try:
+        one.start()
+        append(one, "luis", "Fijos", range(5))
         ledger.start()
-        time.sleep(1.0)
+        changer.start()
+        until(lambda: len(ledger.accepted) > 60 and len(book.content) > 10, 30)
         before = set(ledger.accepted)
-        told = lab.command("backup", str(tmp_path / "copy"))
+        told = one.command("backup", str(tmp_path / "copy"))
+        changer.end()
         ledger.stop()
-        assert "no problems" in lab.command("verify")
+        until(lambda: not waiting(one.spool), 30)
+        assert "no problems" in one.command("verify")
+    finally:
+        changer.end()
+        ledger.stop()
+        one.kill()
     assert "files" in told
-    assert before
-    other = Lab(tmp_path / "two")
-    assert "no problems" in other.command("backup", "--check", str(tmp_path / "copy"))
+    assert "warning" not in told
+    other = Lab(tmp_path / "two", more=MORE)
     assert "are in place" in other.command("restore", str(tmp_path / "copy"))
     assert "no problems" in other.command("verify")
+    due = {address: {one for one in before if ledger.to[one] == address} for address in to}
+    assert all(due.values()), "hardly any load"
     try:
         other.start()
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            found = read_mailboxes(other.maildir(user) for user in ("ana", "luis"))
-            if before <= found.ids.keys():
-                break
-            time.sleep(0.1)
-        assert before <= found.ids.keys()
+        until(lambda: not waiting(other.spool), 30)
+        found = read_mailboxes([other.maildir("ana")])
         assert not found.broken
-        imap = other.imap("ana")
-        assert imap.select()[0] == "OK"
-        imap.logout()
+        assert due[f"ana@{DOMAIN}"] | due[members] <= found.ids.keys()
+        for user in ("rosa", "pepe"):
+            assert due[f"{user}@{DOMAIN}"] <= read_by_imap(other, user)
+        until(lambda: due[members] <= archived(other), 30)
+        again = Book()
+        again.content = dict(book.content)
+        Observer(other, "luis", again).look_once()
+        assert not again.wrong
+        assert read_by_imap(other, "luis", "Fijos") == {f"fixed-{number}" for number in range(5)}
+        assert "no problems" in other.command("verify")
         assert other.stop() == 0
     finally:
         other.kill()

@@ -8,11 +8,15 @@ from contextlib import closing
 
 import pytest
 
+from bridge.config.store import Store
+from bridge.model.account import Account
 from bridge.model.errors import DiskFull, StoreError
 from bridge.store import backup, failpoints
 from bridge.store.backup import BackupError, Source
 from bridge.store.engine import Database
 from bridge.store.failpoints import Failpoint
+from bridge.store.mailbox import Mailstore
+from bridge.store.notify import Hints
 
 POINT = Failpoint("testbackup.commit", "tests of backups")
 
@@ -43,7 +47,8 @@ def data(tmp_path):
 
 
 def parts_of(data):
-    return backup.sources(data, spool=data / "spool", databases=data / "db", mail=data / "mail")
+    mail, archives = data / "mail", data / "archives"
+    return backup.sources(data, spool=data / "spool", databases=data / "db", mail=mail, archives=archives)
 
 
 def tree(root):
@@ -66,7 +71,7 @@ def test_everything_that_matters_is_copied(data, tmp_path):
     report = backup.backup(parts_of(data), target, "1.0", progress=lambda name, count, size: seen.append((name, count)))
     assert tree(target) - {"MANIFEST.json", "SHA256SUMS"} == tree(data) - LEFT_OUT
     assert report.files == len(seen) == len(tree(data) - LEFT_OUT)
-    assert report.sources[:3] == ["spool", "db", "mail"]
+    assert report.sources[:4] == ["spool", "db", "archives", "mail"]
     assert target.stat().st_mode & 0o077 == 0
     assert not [name for name in tree(target) if (target / name).stat().st_mode & 0o077]
     assert backup.verify(target) == []
@@ -96,7 +101,9 @@ def test_sums_are_those_of_sha256sum(data, tmp_path):
 def test_put_back_elsewhere(data, tmp_path):
     target, there = tmp_path / "backup", tmp_path / "elsewhere"
     backup.backup(parts_of(data), target, "1.0")
-    places = backup.places(target, there, spool=there / "queue", databases=there / "db", mail=there / "mail")
+    places = backup.places(
+        target, there, spool=there / "queue", databases=there / "db", mail=there / "mail", archives=there / "archives"
+    )
     assert backup.restore(target, places) == len(tree(data) - LEFT_OUT)
     assert (there / "queue/q/1f/MSG1").read_text() == "one\n"
     assert (there / "mail/example.org/run/Maildir/cur/1.a:2,S").read_text() == "seen"
@@ -179,3 +186,82 @@ def test_nothing_that_was_accepted_is_missing_under_load(data, tmp_path):
     assert backup.verify(tmp_path / "backup") == []
     names = {os.path.basename(name).partition(":")[0] for name in tree(tmp_path / "backup")}
     assert {f"m{i}" for i in range(300)} <= names
+
+
+def test_what_mail_leaves_is_copied_before_what_it_goes_to(data, tmp_path):
+    """P31, P36: or a message that moves meanwhile is in neither copy."""
+    for name in ("db/queue.db", "db/mail.db", "db/archive.db", "archives/incoming/students/1", "archives/public/mbox"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text("x")
+    (data / "mail/example.org/x/Maildir/estafeta.index").write_bytes(b"")
+    backup.backup(parts_of(data), tmp_path / "backup", "1.0")
+    order = [name for _, name in backup._listed(tmp_path / "backup")]
+    assert len(order) == len(set(order))
+    for first, second in (
+        ("spool/q/1f/MSG1", "db/queue.db"), ("db/queue.db", "db/mail.db"), ("db/queue.db", "db/core.db"),
+        ("db/queue.db", "archives/incoming/students/1"), ("archives/incoming/students/1", "db/archive.db"),
+        ("db/archive.db", "archives/public/mbox"), ("db/queue.db", "mail/example.org/run/Maildir/new/2.b"),
+        ("mail/example.org/x/Maildir/cur/7.lock", "mail/example.org/x/Maildir/estafeta.index"),
+    ):
+        assert order.index(first) < order.index(second), (first, second)
+
+
+def test_a_file_that_grows_meanwhile_is_copied_whole(tmp_path, monkeypatch):
+    """P31: an mbox is never copied up to the middle of a message that was just being written."""
+    source, turns, real = tmp_path / "mbox", 0, os.pread
+    source.write_bytes(b"From a\n\none\n\n")
+
+    def growing(descriptor, size, at):
+        nonlocal turns
+        data = real(descriptor, size, at)
+        turns += 1
+        if not at and turns < 5:
+            with source.open("ab") as out:
+                out.write(b"From b\n\ntwo")
+            os.utime(source, ns=(turns, turns))
+            with source.open("ab") as out:
+                out.write(b"\n\n")
+        return data
+
+    monkeypatch.setattr(os, "pread", growing)
+    digest, size = backup._copy_file(source, tmp_path / "copy")
+    monkeypatch.undo()
+    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
+    assert (digest, size) == (backup._digest(source), source.stat().st_size)
+
+
+def test_a_restored_mailbox_gives_out_new_uids(tmp_path):
+    """P17: what a client saw after the backup must not come to mean something else."""
+    mail = tmp_path / "mail/Maildir"
+    store = Mailstore(Store(), hints=Hints())
+    account = Account(1, "juan@example.org", "juan@example.org", mail.parent, mail)
+    box = store.open(account)
+    put(box, b"one")
+    before = box.select("INBOX")
+    backup.backup([Source("mail", tmp_path / "mail")], tmp_path / "backup", "1.0")
+    put(box, b"two")
+    put(box, b"three")
+    after = box.select("INBOX")
+    store.close()
+    shutil.rmtree(tmp_path / "mail")
+    backup.restore(tmp_path / "backup", [Source("mail", tmp_path / "mail")])
+    store = Mailstore(Store(), hints=Hints())
+    box = store.open(account)
+    restored = box.select("INBOX")
+    assert list(restored.uids) == list(before.uids) == [1]
+    assert restored.folder.uidvalidity == after.folder.uidvalidity
+    assert restored.uidnext >= after.uidnext + backup.JUMP - 2
+    assert restored.highestmodseq > after.highestmodseq
+    folder = box.folder("INBOX")
+    changes = box.changes(folder, after.highestmodseq, after.uidnext)
+    assert changes is None or [uid for uid, _, _ in changes.flags] == [1]
+    put(box, b"other")
+    assert list(box.select("INBOX").uids) == [1, restored.uidnext]
+    store.close()
+
+
+def put(box, text):
+    draft = box.draft()
+    draft.write(b"Subject: " + text + b"\r\n\r\n")
+    draft.end()
+    box.append("INBOX", [(draft, (), None)])
