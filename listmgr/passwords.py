@@ -1,7 +1,7 @@
 """The passwords of a list: of its administrators and its moderators, as Mailman has them.
 
 Promises: kept as argon2id like those of accounts (sec-A05); who checks one always pays for both roles, so the time says
-nothing; a changed password ends every session that it opened (sec-W06). Fails by: Weak.
+nothing; a changed password ends every session that it opened (sec-W06).
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, delete, insert, select
 
 from bridge.store.engine import Database
-from bridge.store.passwords import Hasher, require_strong
+from bridge.store.passwords import Hasher
 from bridge.store.tables import bump, generation_of
 from listmgr import registry, tables
 from listmgr.registry import MailingList
@@ -31,12 +31,6 @@ def put(connection: Connection, which: MailingList, role: str, stored: str) -> N
 def known(connection: Connection, which: MailingList, role: str) -> bool:
     """Has the list such a password?"""
     return _stored(connection, which.id, role) is not None
-
-
-def prepared(hasher: Hasher, which: MailingList, password: str) -> str:
-    """The form to store. Weak."""
-    require_strong(password, which.posting)
-    return hasher.hash(password)
 
 
 def verifier(core: Database, hasher: Hasher) -> Callable[[str, str, str, str], str | None]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bridge.store.passwords import Weak
+from bridge.store.passwords import Weak, require_strong
 from bridge.store.tables import note
 from listmgr import passwords, registry
 from listmgr.commands.desk import Desk, Stop
@@ -150,13 +150,19 @@ def change_password(desk: Desk, name: str, role: str, password: str = "") -> int
     return 0
 
 
-def put(desk: Desk, which: MailingList, role: str, password: str) -> None:
-    """Store it. Stop."""
+def require(desk: Desk, name: str, password: str) -> None:
+    """Stop where it is too weak for a list of that name."""
     try:
-        stored = passwords.prepared(desk.office.hasher, which, password)
+        require_strong(password, name)
     except Weak as weak:
         spanish = "La contraseña no sirve: hacen falta 8 caracteres o más, y que no sea de las que se prueban primero."
         raise Stop(desk.tr(str(weak), spanish)) from None
+
+
+def put(desk: Desk, which: MailingList, role: str, password: str) -> None:
+    """Store it. Stop."""
+    require(desk, which.posting, password)
+    stored = desk.office.hasher.hash(password)
 
     def unit(connection: Connection) -> None:
         passwords.put(connection, which, role, stored)

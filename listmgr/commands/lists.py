@@ -9,12 +9,11 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from bridge.store.passwords import Weak, require_strong
 from bridge.store.tables import note
 from listmgr import registry
 from listmgr.addresses import SUFFIXES, Verb, valid
 from listmgr.archive.keeper import Archiver
-from listmgr.commands.config import put
+from listmgr.commands.config import put, require
 from listmgr.commands.desk import Desk, Stop
 from listmgr.notices import LANGUAGES, Notice
 from listmgr.registry import MailingList, Taken
@@ -50,7 +49,7 @@ def newlist(
             f"Contraseña inicial de {name} (vacía: los responsables reciben un enlace): ",
         )
     if password:
-        _require(desk, password, name)
+        require(desk, name, password)   # before anything is made
     which = _create(desk, name, host, owner, language)
     if password:
         put(desk, which, "admin", password)
@@ -65,15 +64,6 @@ def newlist(
             desk.ask(f"Hit enter to notify {name} owner... ", f"Pulse Intro para avisar al responsable de {name}... ")
         tell_owner(desk, which)
     return 0
-
-
-def _require(desk: Desk, password: str, name: str) -> None:
-    """Before anything is made."""
-    try:
-        require_strong(password, name)
-    except Weak as weak:
-        spanish = "La contraseña no sirve: hacen falta 8 caracteres o más, y que no sea de las que se prueban primero."
-        raise Stop(desk.tr(str(weak), spanish)) from None
 
 
 def _create(desk: Desk, name: str, host: str, owner: str, language: str) -> MailingList:
