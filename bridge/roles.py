@@ -76,6 +76,9 @@ class Stop:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for one in waiting:
             one.cancel()
+        ended, _ = await asyncio.gather(*waiting, return_exceptions=True)   # or nobody hears what became of them
+        if isinstance(ended, Exception):
+            raise ended
 
 
 Role = Callable[[House, Sockets, Stop], Awaitable[None]]
