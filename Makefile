@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= config.example.toml
 
-.PHONY: run demo test check install-test seeds bench bench-up bench-down crash interop fuzz clean
+.PHONY: run demo test check install-test pages seeds bench bench-up bench-down crash interop fuzz clean
 
 run: .venv/run.stamp            ## start the appliance with config.example.toml on high ports
 	@$(BIN)/estafeta run --config $(CONFIG) --trial
@@ -29,6 +29,9 @@ fuzz: .venv/dev.stamp           ## ten minutes for each parser
 
 interop: .venv/dev.stamp        ## real clients and servers of Debian on the other side
 	@$(BIN)/python -m pytest -q -m "slow or not slow" tests/interop --long $(ARGS)
+
+pages: .venv/dev.stamp          ## every page in Chromium, both widths and schemes; PICTURES=DIR keeps what it saw
+	@ESTAFETA_PICTURES="$(PICTURES)" $(BIN)/python -m pytest -q -m "slow or not slow" tests/pages $(ARGS)
 
 install-test: .venv/dev.stamp   ## docs/install.md as printed, in a Debian that debootstrap makes (as root)
 	@$(BIN)/python -m tests.packaging.install $(ARGS)

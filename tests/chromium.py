@@ -35,7 +35,7 @@ class Chromium:
         words = [PROGRAM, *_SWITCHES, f"--user-data-dir={folder}", "about:blank"]
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                ["sh", "-c", f'exec "$@" 3<&{to_read[0]} 4>&{to_write[1]}', "sh", *words],
+                ["bash", "-c", f'exec "$@" 3<&{to_read[0]} 4>&{to_write[1]}', "bash", *words],
                 pass_fds=(to_read[0], to_write[1]), stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         os.close(to_read[0])

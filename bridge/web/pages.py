@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.config.server import Web
+from bridge.web import errors
 
 log = logging.getLogger("estafeta.web")
 
@@ -113,13 +115,18 @@ def application(
 
     async def failed(request: Request, error: Exception) -> Response:
         log.exception("page %s failed", request.url.path, exc_info=error)
-        return PlainTextResponse("Something went wrong here; it has been noted.\n", 500)
+        return errors.page(request, 500)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        answer = errors.page(request, error.status_code if isinstance(error, HTTPException) else 404)
+        answer.headers.update(getattr(error, "headers", None) or {})
+        return answer
 
     base = base_url(web, hostname, port)
     own = {urlsplit(base).hostname or "", hostname.lower(), "localhost", "127.0.0.1", "::1", *map(str.lower, web.hosts)}
     site = Starlette(
         routes=[Route("/", index), Route("/healthz", alive), Route("/favicon.ico", no_icon), *routes],
-        exception_handlers={Exception: failed},
+        exception_handlers={Exception: failed, HTTPException: refused},
     )
     return Guard(site, frozenset(own), base.startswith("https://"), any_host)
 

@@ -101,7 +101,10 @@ class Site:
         return [{"href": one.path, "label": said(language, one.label), "here": here == one.path} for one in self.places]
 
     def answer(self, request: Request, language: str, text: str, title: str = "", status: int = 200) -> HTMLResponse:
-        return self.page("answer", request, language, status, title=title or WORDS[language].lists, text=text)
+        return self.page(
+            "answer", request, language, status, title=title or WORDS[language].lists, text=text,
+            languages=request.method == "GET",
+        )  # fmt: skip
 
     def missing(self, request: Request) -> HTMLResponse:
         """The one answer for what isn't there and what may not be seen."""
