@@ -161,8 +161,8 @@ class Lab:
         other = Lab(self.folder.parent / f"{self.folder.name}-{name}", more=more)
         if users:
             other.add_user(*users)
-        other.start()
         try:
+            other.start(60)
             yield other
         finally:
             other.kill()

@@ -20,7 +20,7 @@ def _mail(world: World, user: str, *subjects: str) -> None:
 
 @sentence(D, "3.3 IMAP", "the mail that a server keeps is reached from any machine, and from several at once",
           "al correo guardado en un servidor se accede desde cualquier equipo, y desde varios a la vez", "I01",
-          tried=r"SELECT INBOX (3x); STORE 1 +FLAGS (\\Flagged); NOOP, FETCH 1 (FLAGS) (2x)")  # fmt: skip
+          tried=r"SELECT INBOX (3x); STORE 1 +FLAGS (\Flagged); NOOP, FETCH 1 (FLAGS) (2x)")  # fmt: skip
 def several_at_once(world: World) -> str:
     _mail(world, "origen", "compartido")
     clients = [world.lab.imap("origen") for _ in range(3)]

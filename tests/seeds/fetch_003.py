@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bridge.intake.fetch.fakes import FakePop3, Session, certificate, mail
-from tests.lab import PASSWORD, until
+from tests.lab import DOMAIN, PASSWORD, until
 from tests.seeds.book import World, sentence
-from tests.seeds.site import NEIGHBOUR, neighbour
+from tests.seeds.programs import address, surfer, visit
+from tests.seeds.site import NEIGHBOUR, NET, neighbour
 
 D = "003"
 OLD = " sslproto ''"
@@ -38,7 +39,7 @@ poll correo.frob.edu proto pop3
     user "juanito" password juan
     user "carmen" password menchu
 """
-HOSTS = {"bing.fubar.net": "127.77.1.1", "mail.xyzy.com": "127.77.1.2", "correo.frob.edu": "127.77.1.3"}
+HOSTS = {"bing.fubar.net": f"{NET}.101", "mail.xyzy.com": f"{NET}.102", "correo.frob.edu": f"{NET}.103"}
 POSTMASTER = "ana"  # whoever runs this is root here, whose mail is the first account's
 
 
@@ -206,7 +207,7 @@ def daemon(world: World) -> str:
 def site_file(world: World) -> str:
     home = _home(world, "site", PRINTED.format(1, 2, 3, old=OLD))
     config = world.folder / "site.toml"
-    config.write_text(f'{world.lab.config.read_text()}[fetch]\nrcfiles = ["{home}/.fetchmailrc"]\n')
+    config.write_text(world.lab.config.read_text().replace("[fetch]\n", f'[fetch]\nrcfiles = ["{home}/.fetchmailrc"]\n'))
     said = world.lab.command("check", "--config", str(config), check=False)
     lines = [line for line in said.splitlines() if line.endswith("in a site file add: is NAME here")]
     assert [line.partition(".fetchmailrc:")[2].partition(":")[0] for line in lines] == ["1", "6", "7"], said
@@ -244,3 +245,27 @@ def wizard(world: World) -> str:
     assert kept[0] == kept[1]
     assert file.stat().st_mode & 0o777 == 0o600
     return collected.splitlines()[0]
+
+
+@sentence(D, "9 fetchmailconf", "the same as a page: where the mail waits, the login tried, and the mail comes",
+          "lo mismo como página: dónde espera el correo, se prueba la clave, y el correo llega", "F55",
+          tried="chromium /fetchmailconf?mode=expert: host, protocol, port, user, password; estafeta fetch")  # fmt: skip
+def page(world: World) -> str:
+    there, one = neighbour(world), surfer(world)
+    there.command("sendmail", "-f", "eloy@foo.net", "ana@foo.net", text="Subject: por la página\nX-Number: 961\n\n")
+    one.call("Network.clearBrowserCookies")
+    one.go(address(world, "/fetchmailconf?mode=expert"))
+    one.fill(account=f"luis@{DOMAIN}", password=PASSWORD)
+    one.press("form.card button")
+    assert visit(world, "/fetchmailconf?mode=expert")
+    fields = {"host": NEIGHBOUR, "protocol": "imap", "tls": "none", "port": "143", "user": "ana@foo.net"}
+    one.fill(**fields, password="no es esta")
+    assert one.press("form.card p > button[value=save]") in (200, 422)
+    refused = one.run("document.querySelector('[role=alert]').innerText")
+    one.fill(**fields, password=PASSWORD)
+    assert one.press("form.card p > button[value=save]") == 200
+    shown = one.run("document.querySelector('ul.lists').innerText")
+    assert NEIGHBOUR in shown, shown
+    world.lab.command("fetch", check=False)
+    _arrived(world, "luis", 961)
+    return f"{refused} | {shown}"

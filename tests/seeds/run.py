@@ -4,6 +4,7 @@ Exit status 0 if every sentence is true (or listed with the reason why it can't 
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
     "system_000", "smtp_000", "mime_000", "access_000", "clients_000", "beside_000",
     "system_003", "smtp_003", "access_003", "fetch_003", "stores_003", "lists_003",
+    "beside_003",
 )  # fmt: skip
 PAGES = {"en": ROOT / "docs" / "seeds.md", "es": ROOT / "docs" / "semillas.md"}
 Found = list[tuple[Sentence, bool, str]]
@@ -92,6 +94,7 @@ _WORDS = {
 
 
 _SPANISH = {
+    "Introduction": "Introducción",
     "Working": "Funcionamiento", "Structure": "Estructura", "dialogue": "diálogo", "formats": "formatos",
     "codes": "códigos", "greeting": "saludo", "Format": "Formato", "Transfer": "Transferencia", "Reading": "Lectura",
     "Delivery": "Entrega", "Ports": "Puertos", "Domains": "Dominios", "Queue": "Cola",
@@ -137,6 +140,7 @@ def main(words: Sequence[str] | None = None) -> int:
     everything = book()
     if given.pages:
         return _write(everything)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the appliances end, too
     begin = time.monotonic()
     chosen = [one for one in everything if given.only in _key(one)]
     with tempfile.TemporaryDirectory(prefix="estafeta-seeds-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:

@@ -26,7 +26,8 @@ from tests.seeds.book import World
 USERS = ("ana", "eloy", "margarita", "luis", "destino", "origen")
 OWNER = pwd.getpwnam("nobody")  # as whom everything but the supervisor runs where root tries this
 SERVER = f'user = "{OWNER.pw_uid}:{OWNER.pw_gid}"' if os.getuid() == 0 else ""
-NAMESERVER, NEIGHBOUR, NOBODY_HERE = "127.77.0.53", "127.77.0.25", "127.77.0.9"
+NET = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}"  # so that two runs don't meet
+NAMESERVER, NEIGHBOUR, NOBODY_HERE = f"{NET}.53", f"{NET}.25", f"{NET}.9"
 DOMAINS = (DOMAIN, "dominio2.com", "bar.com", "final.example.net")
 ZONE: dict[tuple[str, str], list[str]] = {
     ("foo.net.", "MX"): ["10 muerto.foo.net.", "20 mail.foo.net."],
@@ -62,8 +63,8 @@ def appliance(folder: Path) -> tuple[Lab, dict[str, str]]:
     waiting, old = map(str, free_ports(2))
     more = (
         f'[mail.transports]\n"espera.example.net" = "127.0.0.1:{waiting}"\n"viejo.example.net" = "127.0.0.1:{old}"\n'
-        f'[outbound]\nnameservers = ["{NAMESERVER}"]\nprivate = ["127.77.0.0/16"]\nconnect_seconds = 5\n'
-        "[lists]\nform_seconds = 1\n"
+        f'[outbound]\nnameservers = ["{NAMESERVER}"]\nprivate = ["{NET}.0/24"]\nconnect_seconds = 5\n'
+        f'[lists]\nform_seconds = 1\n[fetch]\npage_hosts = ["{NEIGHBOUR}:143", "{NEIGHBOUR}:110"]\n'
     )
     given(folder / "files")
     lab = Lab(folder / "estafeta", more=more, server=SERVER)
@@ -156,9 +157,9 @@ def _neighbour(world: World) -> Iterator[Lab]:
     amend(lab, hostname='"mail.foo.net"', addresses=f'["{NEIGHBOUR}"]', base_url='"http://mail.foo.net"',
           domains='["foo.net", "verne.foo.net"]\nrelay_domains = ["final.example.net"]')  # fmt: skip
     add_users(lab, "ana@foo.net", "eloy@foo.net")
-    lab.start(wait=False)
     try:
-        until(lambda: _greets(25) and _greets(110) and _greets(143), 30, lab.tail())
+        lab.start(wait=False)
+        until(lambda: _greets(25) and _greets(110) and _greets(143), 60, lab.tail())
         yield lab
     finally:
         lab.kill()

@@ -139,8 +139,8 @@ def _mdas(world: World) -> Iterator[Lab]:
     add_users(lab, *(f"{user}@{DOMAIN}" for user in _KINDS))
     for user in _KINDS[:4]:
         _dotfiles(lab, user, folder)
-    lab.start()
     try:
+        lab.start(60)
         yield lab
     finally:
         lab.kill()
