@@ -101,18 +101,18 @@ def _names() -> Iterator[str]:
 
 def _refusal(closed: str, user: User) -> str:
     return tr(
-        f"{closed} can't be read by uid {user.uid} (server.user), and the templates of pages and mails are there: "
+        f"{closed} can't be read by uid {user.uid}, and the templates of pages and mails are there: "
         "install Estafeta where every user can read it, for instance `python3 -m venv /opt/estafeta`",
-        f"{closed} no es legible para el uid {user.uid} (server.user), y ahí están las plantillas: instale Estafeta "
+        f"{closed} no es legible para el uid {user.uid}, y ahí están las plantillas: instale Estafeta "
         "donde todos puedan leerla, por ejemplo `python3 -m venv /opt/estafeta`",
     )
 
 
 def _warning(closed: str, user: User) -> str:
     return tr(
-        f"Python's folder {closed} can't be read by uid {user.uid} (server.user); all that is known to be needed was "
+        f"Python's folder {closed} can't be read by uid {user.uid}; all that is known to be needed was "
         "loaded ahead. Better: a Python that every user can read, for instance Debian's python3-venv in /opt/estafeta",
-        f"la carpeta de Python {closed} no es legible para el uid {user.uid} (server.user); se ha cargado de antemano "
+        f"la carpeta de Python {closed} no es legible para el uid {user.uid}; se ha cargado de antemano "
         "lo que se sabe que hace falta. Mejor: un Python legible para todos, p. ej. el python3-venv de Debian en "
         "/opt/estafeta",
     )

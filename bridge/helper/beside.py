@@ -4,6 +4,7 @@ Promises: it is a program of its own, with nothing of the supervisor's memory or
 nobody but root can change; beside a supervisor it ends with it, and is started again when it ends.
 Fails by: ConfigError.
 """
+import logging
 import os
 import select
 import subprocess
@@ -16,8 +17,12 @@ from bridge.config.load import load
 from bridge.config.schema import Settings
 from bridge.helper.people import roots_alone
 from bridge.model.errors import ConfigError
+from bridge.rights import Rights, User
 from bridge.supervisor import Post, RoleSpec
 
+log = logging.getLogger("estafeta")
+
+_ANYBODY = User(65_534, 65_534)     # nobody: who has no rights but everybody's
 _BEAT = 1.0     # seconds between two signs of life
 
 
@@ -52,6 +57,7 @@ def _watch(post: Post) -> None:
 
 def serve(path: Path, *, with_input: bool) -> None:
     """Be the helper, for ever, or until standard input ends. ConfigError."""
+    from bridge import reach
     from bridge.helper import server
     from bridge.watch import log as logs
 
@@ -60,6 +66,8 @@ def serve(path: Path, *, with_input: bool) -> None:
         raise ConfigError(["accounts.system_users is off: there is nothing for the helper to do"])
     logs.start(settings.log.level, "")
     logs.as_role("helper")
+    if told := reach.ensure(Rights(_ANYBODY)):      # what it forks becomes one user or another
+        log.warning("%s", told)
     server.run(settings, lambda: trusted(path), sys.stdin.fileno() if with_input else -1)
 
 
