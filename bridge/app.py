@@ -426,6 +426,16 @@ class House:
         )  # fmt: skip
 
     @cached_property
+    def member_authenticator(self) -> Authenticator[str]:
+        """Passwords of members without a mailbox here, with the same limits."""
+        from listmgr import memberpasswords
+
+        return Authenticator(
+            memberpasswords.verifier(self.core, self.office.hasher), lambda: memberpasswords.generation(self.core),
+            settings=self.settings.login, guesses=GUESSES, journal=self.journal, clock=self.clock,
+        )  # fmt: skip
+
+    @cached_property
     def list_keys(self) -> "Keys":
         """Who may come in to the pages of the lists."""
         from listmgr.web import Keys, Throttled
@@ -438,12 +448,15 @@ class House:
 
         async def owner(name: str, password: str, ip: str) -> tuple[str, ...] | None:
             try:
+                if "@" in name and self.account(name) is None:
+                    member = await self.member_authenticator.check(name, password, "list", ip)
+                    return (member,) if member is not None else None
                 found = await self.authenticator.check(name, password, "web", ip)
             except Busy as busy:
                 raise Throttled from busy
             return (found.address, *found.addresses) if found is not None else None
 
-        return Keys(keeper, owner, accounts=True)
+        return Keys(keeper, owner, accounts=True, mailbox=lambda address: self.account(address) is not None)
 
     @cached_property
     def lists(self) -> "ListTransport":

@@ -20,6 +20,7 @@ KEEPER = {
         "La contraseña ha cambiado. Quien entró con la anterior tiene que volver a entrar.",
     ),
     "done_moved": ("The address was changed.", "La dirección se ha cambiado."),
+    "done_forgotten": ("You have no password now.", "Ahora no tiene contraseña."),
     "done_asked": (
         "A mail is on its way to the new address; the change is made when its link is followed.",
         "Va un correo de camino a la dirección nueva; el cambio se hace al seguir su enlace.",
@@ -48,12 +49,18 @@ KEEPER = {
     "login_private": ("The archive is for members only.", "El archivo es solo para miembros."),
     "list_password": ("Password of the list", "Contraseña de la lista"),
     "by_password": ("With the password of the list", "Con la contraseña de la lista"),
+    "by_own": ("With your password", "Con su contraseña"),
+    "by_own_text": (
+        "That of your mailbox, if you have one here; else the one that you chose on your options page.",
+        "La de su buzón, si tiene uno aquí; si no, la que eligió en su página de opciones.",
+    ),
+    "own_password": ("Password", "Contraseña"),
     "by_account": ("With your mail account here", "Con su cuenta de correo de aquí"),
     "account_password": ("Password of your mail account", "Contraseña de su cuenta de correo"),
     "by_link": ("With a link by mail", "Con un enlace por correo"),
     "by_link_text": (
-        "No password needed: we send a link to your address that lets you in once.",
-        "Sin contraseña: enviamos a su dirección un enlace que le deja entrar una vez.",
+        "No password needed, also if you forgot yours: we send a link to your address that lets you in once.",
+        "Sin contraseña, también si la olvidó: enviamos a su dirección un enlace que le deja entrar una vez.",
     ),
     "send_link": ("Send me a link", "Enviarme un enlace"),
     "link_sent": (
@@ -199,6 +206,18 @@ KEEPER = {
     ),
     "more_options": ("Further options", "Más opciones"),
     "everywhere": ("Do the same on all lists of this address", "Lo mismo en todas las listas de esta dirección"),
+    "your_password": ("Your password", "Su contraseña"),
+    "password_text": (
+        "You need none: a link by mail lets you in. If you want one, it holds on all lists of this address.",
+        "No la necesita: un enlace por correo le deja entrar. Si la quiere, vale en todas las listas de esta "
+        "dirección.",
+    ),
+    "password_mailbox": (
+        "You come in with the password of your mailbox here, or with a link by mail.",
+        "Entra con la contraseña de su buzón de aquí, o con un enlace por correo.",
+    ),
+    "password_take": ("Leave both fields empty to be without one.", "Deje los dos campos vacíos para no tener."),
+    "password_button": ("Change my password", "Cambiar mi contraseña"),
     "your_address": ("Your address", "Su dirección"),
     "move_text": (
         "The posts go to the new address once a mail that we send there was answered.",

@@ -128,6 +128,13 @@ password = Table(
     UniqueConstraint("list_id", "role"),
 )
 
+member_password = Table(
+    "list_member_password",
+    core,
+    Column("key", String(320), primary_key=True),  # folded address: one password for all lists
+    Column("stored", Text, nullable=False),  # argon2id
+)
+
 session = Table(
     "list_session",
     core,
@@ -157,4 +164,6 @@ chore = Table(
     Column("done", String(32), nullable=False),  # the day or month it was done for
 )
 
-TABLES = (mailing_list, member, pending, held, ban, post, bounce, answer, password, session, grant, chore)
+TABLES = (
+    mailing_list, member, pending, held, ban, post, bounce, answer, password, member_password, session, grant, chore,
+)  # fmt: skip

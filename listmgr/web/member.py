@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from bridge.model.address import fold
-from listmgr import enrolment, registry, roster
+from bridge.store.passwords import Weak, require_strong
+from listmgr import enrolment, memberpasswords, registry, roster
 from listmgr.addresses import valid
 from listmgr.enrolment import How
 from listmgr.links import user_at
@@ -73,6 +74,8 @@ def _options(visit: Visit, address: str) -> Response:
         return _leave(visit, member, others)
     if visit.form.get("do") == "move":
         return _move(visit, member, others, own)
+    if visit.form.get("do") == "password":
+        return _password(visit, member, others, own)
     new, error = _wanted(visit.form, member, own), _name_error(visit)
     if error:
         return _show(visit, replace(member, **new), others, error=error)
@@ -87,17 +90,18 @@ def _others(connection: Connection, visit: Visit, address: str) -> list[MailingL
 
 def _show(
     visit: Visit, member: Member, others: list[MailingList], *, error: str = "", leave_error: str = "",
-    move_error: str = "",
+    move_error: str = "", password_error: str = "",
 ) -> Response:  # fmt: skip
     language = visit.language
     if visit.request.query_params.get("language") not in LANGUAGES and member.language in LANGUAGES:
         language = member.language if not visit.request.cookies.get(CHOICE) else language
     shown = Visit(visit.site, visit.request, visit.which, visit.session, language)
     return shown.page(
-        "options", 400 if error or leave_error or move_error else 200, member=member, flags=MEMBER_FLAGS,
-        tongues=LANGUAGES,
+        "options", 400 if error or leave_error or move_error or password_error else 200, member=member,
+        flags=MEMBER_FLAGS, tongues=LANGUAGES,
         others=[{"title": one.title, "name": one.name} for one in others], user=user_at(member.address),
-        error=error, leave_error=leave_error, move_error=move_error,
+        error=error, leave_error=leave_error, move_error=move_error, password_error=password_error,
+        mailbox=visit.site.keys.mailbox(member.address), password_known=_has_password(visit, member),
         newaddress=visit.form.get("newaddress", "")[:320] if visit.posted else "",
         everywhere=visit.posted and "everywhere" in visit.form, own=fold(member.address) in visit.session.addresses,
         admin=visit.session.administers(visit.which), posting=visit.which.posting,
@@ -169,6 +173,33 @@ def _move(visit: Visit, member: Member, others: list[MailingList], own: bool) ->
     if problem:
         return _show(visit, member, others, move_error=f"{words.new_address}: {problem}")
     return visit.done("asked")
+
+
+def _has_password(visit: Visit, member: Member) -> bool:
+    with visit.site.office.core.read() as connection:
+        return memberpasswords.known(connection, member.address)
+
+
+def _password(visit: Visit, member: Member, others: list[MailingList], own: bool) -> Response:
+    """A password of the own, for all lists; an empty one takes it away. Whoever has a mailbox here uses that one's."""
+    words, new = visit.words, visit.form.get("new", "")
+    if not own or visit.site.keys.mailbox(member.address):
+        return visit.page("answer", 403, text=words.not_enough)
+    problem = ""
+    if new != visit.form.get("again", ""):
+        problem = words.password_differs
+    elif new:
+        try:
+            require_strong(new, member.address)
+        except Weak:
+            problem = words.password_weak
+    elif not _has_password(visit, member):
+        problem = words.password_empty
+    if problem:
+        return _show(visit, member, others, password_error=f"{words.password_new}: {problem}")
+    office, stored = visit.site.office, visit.site.office.hasher.hash(new) if new else ""
+    office.core.write_now(lambda c: memberpasswords.put(c, member.address, stored, session=visit.session.hash))
+    return visit.done("changed" if new else "forgotten")
 
 
 def _leave(visit: Visit, member: Member, others: list[MailingList]) -> Response:

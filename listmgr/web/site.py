@@ -29,7 +29,8 @@ FEW, MANY = 20, 4000  # its fields
 PRIVATE = {"Cache-Control": "private, no-store"}
 NAME = "estafeta"  # of the cookie
 CHOICE = "estafeta-language"
-DONE = ("saved", "removed", "loggedout", "changed", "left", "moved", "asked")  # what a page may be told by ?done=
+# what a page may be told by ?done=
+DONE = ("saved", "removed", "loggedout", "changed", "left", "moved", "asked", "forgotten")
 
 
 class Throttled(Exception):
@@ -48,6 +49,7 @@ class Keys:
     keeper: Callable[[str, str, str], Awaitable[str | None]] = _nobody
     owner: Callable[[str, str, str], Awaitable[tuple[str, ...] | None]] = _nobody
     accounts: bool = False  # are there mail accounts at all?
+    mailbox: Callable[[str], bool] = lambda address: False  # is that address one with a mailbox here?
 
 
 @dataclass(frozen=True, slots=True)

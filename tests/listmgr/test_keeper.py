@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from bridge.store.passwords import Hasher
 from bridge.store.tables import audit
-from listmgr import holding, passwords, registry, roster, tables
+from listmgr import holding, memberpasswords, passwords, registry, roster, tables
 from listmgr.options import CATEGORIES, by_name, of_category
 from listmgr.web import Keys, Throttled
 from tests.listmgr.browsing import Accessible, Browser
@@ -588,6 +588,40 @@ def test_member_options(house, ann: Person) -> None:
     assert ann.send(ANN, {**fields, "fullname": "a\r\nb"}).status == 400
     assert member(house) == before
     assert ann.get("/mailman/options/test").headers["location"] == "test/ann--at--example.org"
+
+
+def test_a_member_has_a_password_if_wished(house, ann: Person, new) -> None:
+    """W03: chosen behind a link, good on all lists, ends other sessions (sec-W06), taken away again; kept as a hash."""
+    other = new()
+    other.follow_link("ann@example.org", name="other")
+    assert other.get(ANN).status == 200
+    for fields, word in (
+        ({"new": "otra clave 77", "again": "otra clave 78"}, "not the same"),
+        ({"new": "corta", "again": "corta"}, "8 characters"), ({}, "Type a password"),
+    ):
+        answer = ann.send(ANN, {"do": "password", **fields})
+        assert answer.status == 400
+        assert "New password: " in answer.text
+        assert word in answer.text
+    assert ann.send(ANN, {"do": "password", "new": "otra clave 77", "again": "otra clave 77"}).status == 303
+    assert ann.get(ANN).status == 200
+    assert other.get(ANN).status == 403
+    verify = memberpasswords.verifier(house.office.core, Hasher(1024, 1))
+    assert verify("Ann@example.org", "otra clave 77", "list", "") == "ann@example.org"
+    assert verify("ann@example.org", "otra clave 78", "list", "") is None
+    assert verify("eve@example.org", "otra clave 77", "list", "") is None
+    with house.office.core.read() as connection:
+        assert connection.execute(select(tables.member_password.c.stored)).scalar_one().startswith("$argon2id$")
+    assert ann.send(ANN, {"do": "password"}).status == 303
+    assert verify("ann@example.org", "otra clave 77", "list", "") is None
+
+
+def test_owners_set_no_passwords_of_members(house, ann: Person, boss_of_test) -> None:
+    """sec-L14."""
+    fields = {"do": "password", "new": "otra clave 77", "again": "otra clave 77"}
+    assert boss_of_test.send(ANN, fields).status == 403
+    with house.office.core.read() as connection:
+        assert not memberpasswords.known(connection, "ann@example.org")
 
 
 @pytest.mark.parametrize("everywhere", [False, True])

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 
+from bridge.store.passwords import Hasher
 from tests.bridge.intake.fetch.fakes import PASSWORD as THERE_PASSWORD
 from tests.bridge.intake.fetch.fakes import USER, FakeImap
 from tests.chromium import Chromium
@@ -121,6 +122,25 @@ def test_a_member_sets_options_and_leaves(browser: Chromium, lab: Lab) -> None:
     browser.fill(sure=True)
     assert browser.press("button[value=leave]") == 200
     assert members(lab, "delta") == []
+
+
+def test_a_member_from_elsewhere_comes_in_with_an_own_password(browser: Chromium, lab: Lab) -> None:
+    """W03: one password on all lists; a wrong one opens nothing."""
+    member, password = "eva@client.example.org", "tres tristes tigres"
+    lab.command("add_members", "-w", "n", "-a", "n", "-r", "-", "alfa", text=f"{member}\n")
+    with closing(sqlite3.connect(f"{lab.data}/db/core.db", timeout=20)) as core:
+        core.execute("INSERT INTO list_member_password VALUES (?, ?)", [member, Hasher(1024, 1).hash(password)])
+        core.commit()
+    browser.call("Network.clearBrowserCookies")
+    for typed, status in (("tres tigres tristes", 403), (password, 200)):
+        browser.go(url(lab, "/mailman/options/alfa?language=en"))
+        browser.fill(account=member, password=typed)
+        assert browser.press("button[value=account]") == status
+    assert member in words(browser)
+    assert browser.run("!!document.querySelector('button[value=password]')")
+    browser.fill(new="corta", again="corta")
+    assert browser.press("button[value=password]") == 400
+    assert "New password: It needs 8 characters" in words(browser)
 
 
 def test_an_account_elsewhere_is_set_up_and_collected(browser: Chromium, lab: Lab, elsewhere: FakeImap) -> None:
