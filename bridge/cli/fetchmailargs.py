@@ -86,7 +86,9 @@ def read(arguments: Sequence[str]) -> Call:
     try:
         found, servers = getopt.gnu_getopt(list(arguments), _SHORT, long)
     except getopt.GetoptError as error:
-        raise ValueError(str(error)) from None
+        option = f"{'--' if len(error.opt) > 1 else '-'}{error.opt}"
+        what = "la opción {} necesita un valor" if "requires" in error.msg else "no se conoce la opción {}"
+        raise ValueError(tr(str(error), what.format(option))) from None
     call = Call(tuple(servers), settings={}, server={}, user={})
     only: set[str] = set()
     for word, value in found:

@@ -272,12 +272,12 @@ class Pop3Session:
     def _answer(self, message: bytes, lines: int, size: int) -> None:
         answer = stuffed(Top(lines).feed(message) if lines >= 0 else message)
         self._size += len(answer)
-        self.machine.out += (b"+OK %d octets\r\n" % size, answer)
+        self.machine.out += (_begun(lines, size), answer)
 
     async def _stream(self, body: Body, event: Retrieve) -> None:
         try:
             self._flush()
-            self._link.write(b"+OK %d octets\r\n" % self._stored[event.number - 1].size)
+            self._link.write(_begun(event.lines, self._stored[event.number - 1].size))
             stuffer = Stuffer()
             chunks: Iterable[bytes] = body.chunks()
             await self._link.stream(map(stuffer.feed, chunks if event.lines < 0 else _top(chunks, event.lines)))
@@ -388,6 +388,11 @@ class Pop3Session:
                 found.append((uid, uid))
             last = number
         return found
+
+
+def _begun(lines: int, size: int) -> bytes:
+    """The first line of the answer to RETR, which knows the size, or TOP, which doesn't."""
+    return b"+OK top of message follows\r\n" if lines >= 0 else b"+OK %d octets\r\n" % size
 
 
 def _top(chunks: Iterable[bytes], lines: int) -> Iterator[bytes]:
