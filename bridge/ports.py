@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bridge.model.errors import ConfigError
 from bridge.model.language import tr
+from bridge.watch import tcp
 
 log = logging.getLogger("estafeta.supervisor")
 
@@ -52,6 +53,7 @@ def _bound(service: str, address: str, port: int, share: bool) -> socket.socket 
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if family == socket.AF_INET6:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    tcp.watch_over(one)     # before anybody can connect
     try:
         one.bind((address, port))
         one.listen(_BACKLOG)

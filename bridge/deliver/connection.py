@@ -14,6 +14,7 @@ from typing import cast
 from bridge.deliver.trouble import Stage, Trouble
 from bridge.model.errors import PeerError
 from bridge.model.reply import Reply
+from bridge.watch import tcp
 from bridge.wire.dots import Encoder
 from bridge.wire.smtp.client import Client
 from bridge.wire.smtp.dialogue import Broken, Done, Event, Mail, Ready, Result, SendBody, StartTls, Step
@@ -141,6 +142,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if (ours := transport.get_extra_info("socket")) is not None:
+            tcp.watch_over(ours)
         self._heard = self._loop.time()
 
     def data_received(self, data: bytes) -> None:

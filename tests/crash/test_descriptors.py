@@ -6,7 +6,9 @@ import os
 import random
 import resource
 import selectors
+import shutil
 import socket
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -196,6 +198,25 @@ def test_readers_go_on_reading(lab: Lab, service: str, away: bytes) -> None:
     imap.logout()
     pop3.quit()
     until(lambda: lab.imap("ana").logout()[0] == "BYE")
+
+
+def watched() -> set[str]:
+    """Ports of this side of every connection that has a keepalive timer."""
+    told = subprocess.run(["ss", "-Htno"], capture_output=True, text=True, timeout=30, check=True).stdout
+    return {line.split()[3].rpartition(":")[2] for line in told.splitlines() if "timer:(keepalive," in line}
+
+
+@pytest.mark.skipif(not shutil.which("ss"), reason="needs ss (iproute2)")
+def test_the_kernel_watches_over_every_connection(lab: Lab) -> None:
+    """P27: as it is, from outside: each accepted connection has its keepalive timer."""
+    ports = [lab.ports[name] for name in ("smtp", "submissions", "lmtp", "imap", "imaps", "pop3", "http")]
+    clients = [socket.create_connection(("127.0.0.1", port), 10) for port in ports]
+    try:
+        wanted = {str(port) for port in ports}
+        until(lambda: wanted <= watched(), 20, "keepalive")
+    finally:
+        for one in clients:
+            one.close()
 
 
 def test_pages_are_served_again(lab: Lab) -> None:

@@ -10,6 +10,8 @@ import ipaddress
 import socket
 from collections.abc import Collection
 
+from bridge.watch import tcp
+
 PUBLIC = "public"
 PORTS = frozenset([110, 143, 993, 995])
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -22,7 +24,7 @@ class Forbidden(OSError):
 def dial(host: str, port: int, timeout: float, reach: Collection[str] = ()) -> socket.socket:
     """A TCP connection. `reach`: names, `name:port`, or "public" for every public mail server; empty is any server."""
     if not reach or _named(host, port, reach):
-        return socket.create_connection((host, port), timeout)
+        return _connected(host, port, timeout)
     if PUBLIC not in reach or port not in PORTS:
         raise Forbidden(f"{host} port {port} may not be asked from here; only mail ports of public servers")
     found = [one[4][:2] for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
@@ -31,10 +33,17 @@ def dial(host: str, port: int, timeout: float, reach: Collection[str] = ()) -> s
         raise Forbidden(f"{host} is in a private network and may not be asked from here")
     for address in good[:-1]:
         try:
-            return socket.create_connection((address, port), timeout)
+            return _connected(address, port, timeout)
         except OSError:
             continue
-    return socket.create_connection((good[-1], port), timeout)
+    return _connected(good[-1], port, timeout)
+
+
+def _connected(host: str, port: int, timeout: float) -> socket.socket:
+    """Who watches a folder may hear nothing for hours: the kernel finds out if nobody is there any more (P27)."""
+    made = socket.create_connection((host, port), timeout)
+    tcp.watch_over(made)
+    return made
 
 
 def _named(host: str, port: int, reach: Collection[str]) -> bool:

@@ -166,6 +166,15 @@ def test_still_here(tmp_path):
         assert one.response().text == "Still here"
 
 
+def test_a_client_that_only_sleeps_is_sent_away(tmp_path):
+    """P27: a stopped program still answers TCP: it's the protocol's time that ends its IDLE, however much we say."""
+    settings = Imap(poll_seconds=0.05, still_here=1, idle_seconds=2)
+    with World(tmp_path, settings=settings) as world, Talk(world, "ana") as one:
+        idle(one)
+        while (last := one.response()).word != "BYE":
+            assert last.text == "Still here"
+
+
 def test_deleted_mailbox(world, talk):
     """Who has it open is sent away; who removes it isn't."""
     one, two, three = talk("ana"), talk("ana"), talk("ana")
