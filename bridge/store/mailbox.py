@@ -2,19 +2,14 @@
 
 Promises: thread-safe; several processes may have the same account open. Reads see what is committed; every change is
 committed when the call returns, then others get a hint. Work that can wait (flags into file names, removing expunged
-files, describing, checkpoints) is done soon after by one background thread per process, which starts at first need.
+files, describing, checkpoints) is done soon after, see `care`.
 Fails by: MailError, FolderGone, MessageGone; StoreError and DiskFull for our own trouble.
 """
-import heapq
 import itertools
-import logging
-import os
 import threading
-import time
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +18,7 @@ from bridge.model.clock import SYSTEM, Clock
 from bridge.model.errors import StoreError
 from bridge.store import content, flags, folders, maildir, order, reconcile, tidy, transfer
 from bridge.store.body import SMALL, Body, open_file, read_file
+from bridge.store.care import Care
 from bridge.store.copies import Copy
 from bridge.store.driver import Driver, Place
 from bridge.store.flock import FileLock
@@ -37,9 +33,7 @@ from bridge.store.mail import (
     Expunged,
     Fields,
     Folder,
-    FolderGone,
     Listed,
-    MailError,
     MessageGone,
     NoSuchFolder,
     Ranges,
@@ -58,11 +52,6 @@ from bridge.wire.imap.args.searchkey import Key
 BODIES = 256 * 1024     # bytes of small messages in one chunk of `bodies`
 MAX_VANISHED = 1_000_000
 VIEWS = 4               # lists of UIDs remembered per account
-BITE = 25               # messages described at once in the background
-BITE_PAUSE = 0.003      # seconds between two bites
-BUSY_PAUSE = 0.1        # seconds to wait while sessions use the account
-
-_log = logging.getLogger(__name__)
 
 
 class Owner(Protocol):
@@ -439,7 +428,8 @@ def _maildirs(owner: Owner) -> Driver | None:
 
 
 class Mailstore:
-    """The accounts that this process has open. `drivers`: how an account's messages are kept, None: a Maildir."""
+    """The accounts that this process has open. `drivers`: how an account's messages are kept, None: a Maildir;
+    `background`: whether what can wait is done soon by itself."""
 
     def __init__(
         self, settings: Store, *, hints: Hints | None = None, clock: Clock = SYSTEM, background: bool = True,
@@ -447,15 +437,9 @@ class Mailstore:
     ) -> None:
         self.settings, self.clock, self._drivers = settings, clock, drivers
         self.hints = hints or Hints()
-        self._background = background
-        self._lock = threading.Condition()
+        self._care = Care(settings, self._close_idle) if background else None
+        self._lock = threading.Lock()
         self._open: dict[Path, AccountStore] = {}
-        self._due: list[tuple[float, int, _Job]] = []
-        self._pending: set[tuple[Path, str, bool]] = set()
-        self._number = itertools.count()
-        self._thread: threading.Thread | None = None
-        self._owner = 0
-        self._closed = False
 
     def open(self, owner: Owner) -> AccountStore:
         """The store of an account; cheap."""
@@ -468,95 +452,22 @@ class Mailstore:
 
     def close(self) -> None:
         """Finish what is due and close everything."""
-        with self._lock:
-            self._closed = True
-            self._lock.notify_all()
-            thread = self._thread
-        if thread is not None and self._owner == os.getpid():
-            thread.join()
-        for _, _, job in self._due:
-            if not job.describing:
-                self._do(job)
-        self._due.clear()
+        if self._care is not None:
+            self._care.close()
         for account in self._open.values():
             account.close()
 
-    # -- the background
-
     def _tidy_later(self, account: AccountStore, name: str) -> None:
-        self._push(_Job(account, name, False), self.settings.tidy_after)
+        if self._care is not None:
+            self._care.tidy_later(account.home, name)
 
-    def _push(self, job: "_Job", delay: float) -> None:
+    def _close_idle(self) -> None:
         with self._lock:
-            if not self._background or self._closed or job.key in self._pending:
-                return
-            self._pending.add(job.key)
-            heapq.heappush(self._due, (time.monotonic() + delay, next(self._number), job))
-            if self._thread is None or self._owner != os.getpid():
-                self._owner = os.getpid()
-                self._thread = threading.Thread(target=self._work, name="mailbox-tidy", daemon=True)
-                self._thread.start()
-            self._lock.notify_all()
-
-    def _work(self) -> None:
-        while True:
-            job, idle = None, []
-            with self._lock:
-                if self._closed:
-                    return
-                now = time.monotonic()
-                if self._due and self._due[0][0] <= now:
-                    _, _, job = heapq.heappop(self._due)
-                    self._pending.discard(job.key)
-                else:
-                    self._lock.wait(self._due[0][0] - now if self._due else self.settings.idle_close)
-                    idle = [one for one in self._open.values() if self._is_idle(one)]
-            for account in idle:
+            everyone = list(self._open.values())
+        for account in everyone:
+            index = account.home.index
+            if index.is_open and index.idle_seconds() > self.settings.idle_close:
                 account.close()
-            if job is not None:
-                self._do(job)
-
-    def _do(self, job: "_Job") -> None:
-        try:
-            if not job.describing:
-                tidy.tidy(job.account.home, job.name)
-                if self.settings.describe:
-                    self._push(_Job(job.account, job.name, True), BITE_PAUSE)
-                return
-            self._bite(job)
-        except (MailError, FolderGone, StoreError) as error:
-            _log.info("%s: %s: not tidied: %s", job.account.address, job.name, error)
-        except Exception:
-            _log.exception("%s: %s: not tidied", job.account.address, job.name)
-
-    def _bite(self, job: "_Job") -> None:
-        """Describe a few messages, unless somebody used the account since the last time: sessions come first."""
-        index = job.account.home.index
-        if not job.account.home.path.is_dir():
-            return
-        if index.uses != job.uses:
-            self._push(_Job(job.account, job.name, True, index.uses), BUSY_PAUSE)
-            return
-        if job.account.describe(job.account.folder(job.name), BITE):
-            self._push(_Job(job.account, job.name, True, index.uses), BITE_PAUSE)
-
-    def _is_idle(self, account: AccountStore) -> bool:
-        index = account.home.index
-        return index.is_open and index.idle_seconds() > self.settings.idle_close
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """Something for the background: tidy a folder, or describe some of it. `uses`: of the index when this was noted."""
-
-    account: AccountStore
-    name: str
-    describing: bool
-    uses: int = -1
-
-    @property
-    def key(self) -> tuple[Path, str, bool]:
-        return self.account.home.path, self.name, self.describing
 
 
 def _known(name: str) -> str:
