@@ -9,6 +9,8 @@ in the environment, take the long way through `bridge.config.load`. Fails by: Va
 import os
 from typing import Any, NamedTuple
 
+from bridge.model.language import tr
+
 SYSTEM = "/etc/estafeta/config.toml"
 _DATA = "/var/lib/estafeta"
 _BELOW = {"drop": "{data}/drop", "run": "{data}/run", "spool": "{data}/spool", "databases": "{data}/db"}
@@ -48,7 +50,7 @@ def find(given: str = "") -> Places:
         return _places("", {})
     except FileNotFoundError:
         if given or config != SYSTEM:
-            raise ValueError(f"{config}: there is no such file / no existe") from None
+            raise ValueError(f"{config}: {tr('there is no such file', 'no existe')}") from None
         return _places("", {})
     except OSError as error:
         raise ValueError(f"{config}: {error.strerror}") from None
@@ -58,8 +60,8 @@ def find(given: str = "") -> Places:
 
     try:
         values = tomllib.loads(text.decode())
-    except ValueError as error:
-        raise ValueError(f"{config}: {error}") from None
+    except ValueError:
+        return _loaded(config)      # which says in full what is wrong
     return _places(config, values)
 
 

@@ -29,7 +29,10 @@ def verify(asked: str, visit: Visit, tables: Tables, whom: Whom) -> Reply:
         return replies.VERIFY
     if not address:
         return UNKNOWN_USER
-    return verdict(tables.resolve(address)) or Reply(250, "2.1.5", f"<{address}>")
+    routes = tables.resolve(address)
+    if len(routes) == 1 and not routes[0].why:      # nobody's alias: the name in full
+        address = routes[0].address
+    return verdict(routes) or Reply(250, "2.1.5", f"<{address}>")
 
 
 def expand(asked: str, visit: Visit, tables: Tables, whom: Whom) -> list[Reply]:

@@ -42,7 +42,7 @@ def test_environment(config, monkeypatch):
 
 
 def test_mistakes(config, monkeypatch):
-    with pytest.raises(ValueError, match="no existe"):
+    with pytest.raises(ValueError, match="there is no such file"):
         places.find()
     config.write_text("[paths\n")
     with pytest.raises(ValueError, match=r"estafeta\.toml"):
@@ -70,3 +70,13 @@ def test_without_a_file_or_the_right_to_read_it(config, monkeypatch):
         raise PermissionError
     monkeypatch.setattr("builtins.open", refuse)
     assert places.find("/etc/estafeta/config.toml") == ("", *usual, "", "")
+
+
+def test_what_is_wrong_is_told_in_the_terminals_language(tmp_path, monkeypatch):
+    """S77: programs that call sendmail get status 78, people the line."""
+    monkeypatch.setenv("LC_ALL", "es_ES.UTF-8")
+    with pytest.raises(ValueError, match="no existe"):
+        places.find(str(tmp_path / "none"))
+    (tmp_path / "c.toml").write_text("[paths\n")
+    with pytest.raises(ValueError, match=r"c\.toml: línea 1, columna 7: no es TOML válido"):
+        places.find(str(tmp_path / "c.toml"))

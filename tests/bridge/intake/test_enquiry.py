@@ -13,6 +13,7 @@ from bridge.route.resolver import Kind, Route
 
 ROUTES = {
     "eloy": [Route(Kind.MAILBOX, "eloy@bar.com", "eloy@bar.com")],
+    "jefe": [Route(Kind.MAILBOX, "eloy@bar.com", "eloy@bar.com", why=("alias jefe (/etc/aliases:1)",))],
     "eloy@bar.com": [Route(Kind.MAILBOX, "eloy@bar.com", "eloy@bar.com")],
     "jefes@bar.com": [
         Route(Kind.MAILBOX, "eloy@bar.com", "eloy@bar.com"), Route(Kind.REMOTE, "ana@foo.net", "foo.net"),
@@ -34,7 +35,8 @@ def visit() -> Visit:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("eloy", "250 2.1.5 <eloy>"),
+        ("eloy", "250 2.1.5 <eloy@bar.com>"),
+        ("jefe", "250 2.1.5 <jefe>"),
         ("<eloy@bar.com>", "250 2.1.5 <eloy@bar.com>"),
         ("nadie@bar.com", "550 5.1.1 No such user here"),
         ("a b c", "550 5.1.1 No such user here"),
