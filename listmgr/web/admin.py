@@ -18,7 +18,7 @@ from listmgr import holding, passwords, registry, sessions
 from listmgr.describe import Option, Words, Wrong
 from listmgr.options import CATEGORIES, of_category
 from listmgr.sessions import Grant
-from listmgr.web.site import Site, Visit, language_of
+from listmgr.web.site import Site, Visit, by_host, language_of
 from listmgr.words import LABELS, WORDS, label
 
 
@@ -28,9 +28,8 @@ def overview(site: Site, request: Request) -> Response:
     with site.office.core.read() as connection:
         every = registry.every(connection)
     found = [one for one in every if one.options.advertised or (session and session.moderates(one))]
-    lists = [{"name": one.name, "title": one.title, "description": one.options.description} for one in found]
     return site.page(
-        "admin", request, language, title=WORDS[language].admin_lists, lists=lists, languages=True, back=True
+        "admin", request, language, title=WORDS[language].admin_lists, groups=by_host(request, found), languages=True
     )
 
 

@@ -26,19 +26,19 @@ from listmgr.sessions import Session
 from listmgr.subscriptions import Result, Wish, ask_to_join, ask_to_leave
 from listmgr.subscriptions import confirm as carry_out
 from listmgr.web import login
-from listmgr.web.site import Site, Visit, client, language_of
+from listmgr.web.site import Site, Visit, by_host, client, language_of
 from listmgr.words import WORDS
 
 
 def overview(site: Site, request: Request) -> Response:
-    """W01: the advertised lists."""
+    """W01: the advertised lists, by mail domain where there are several."""
     language = language_of(request)
     with site.office.core.read() as connection:
         found = registry.every(connection, advertised=True)
-    lists = [{"name": one.name, "title": one.title, "description": one.options.description} for one in found]
     return site.page(
-        "overview", request, language, title=WORDS[language].lists, lists=lists, languages=True, back=False
-    )
+        "overview", request, language, title=WORDS[language].lists, groups=by_host(request, found), languages=True,
+        back=False,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ needs the token of its session, or one that only a page gives out, and must come
 read before its session is found alive. Fails by: nothing but bugs.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -235,6 +235,15 @@ def _tongues(request: Request) -> list[tuple[str, str, str]]:
     """(code, name, query) of this page in each language."""
     query = {name: value for name, value in request.query_params.items() if name not in ("language", "done")}
     return [(one, LABELS[one][one], urlencode({**query, "language": one})) for one in LANGUAGES]
+
+
+def by_host(request: Request, lists: Iterable[MailingList]) -> list[tuple[str, list[MailingList]]]:
+    """(mail domain, its lists), the domain of the address that was asked first (W01: virtual hosts)."""
+    here = request.url.hostname or ""
+    groups: dict[str, list[MailingList]] = {}
+    for one in lists:
+        groups.setdefault(one.host, []).append(one)
+    return sorted(groups.items(), key=lambda group: (not f".{here}".endswith(f".{group[0]}"), group[0]))
 
 
 def client(request: Request) -> str:

@@ -40,6 +40,16 @@ def test_overview(house, browser: Browser) -> None:
     assert "About &lt;tests&gt;" in page.text
     assert "secret" not in page.text
     assert "Listas de correo" in browser.get("/mailman/listinfo", accept_language="es-ES,es").text
+    assert "<h2" not in page.text
+
+
+def test_overview_by_virtual_host(house, browser: Browser) -> None:
+    """W01: each mail domain has its heading, the one that was asked for stands first."""
+    house.make("test", host_name="zeta.example")
+    house.make("other")
+    text = browser.get("/mailman/listinfo").text  # asked at lists.example.org
+    assert re.findall(r"<h2>([^<]+)</h2>", text) == ["example.org", "zeta.example"]
+    assert text.index("listinfo/other") < text.index("listinfo/test")
 
 
 def test_subscribe_on_the_page_and_confirm_on_the_page(house, browser: Browser) -> None:
