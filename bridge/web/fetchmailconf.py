@@ -135,10 +135,11 @@ class Desk:
     def _try(self, visit: Visit, number: int) -> Response:
         """Log in to a stored account."""
         words, accounts = WORDS[visit.language], self._accounts(visit.owner)
-        if not 0 <= number < len(accounts):
+        account = accounts[number] if 0 <= number < len(accounts) else None
+        if account is None:
             return self._show(visit, Shown(Answers(), False, problems=(("", words.gone),), status=404))
-        account = accounts[number]
-        problem = self._tried(visit, lambda: wizard.tried_account(replace(account, timeout=wizard.TRY_SECONDS)))
+        tryable = replace(account, timeout=wizard.TRY_SECONDS)
+        problem = self._tried(visit, lambda: wizard.tried_account(tryable))
         where = f"{account.user}@{account.host}"
         if problem:
             shown = Shown(Answers(), False, problems=(("", f"{where}: {problem}"),), status=400)
@@ -217,11 +218,12 @@ class Desk:
             files.replace(path, whole.encode("utf-8", "surrogateescape"), WRITE)
         return True
 
-    def _accounts(self, owner: str) -> list[FetchAccount]:
+    def _accounts(self, owner: str) -> list[FetchAccount | None]:
+        """One for each entry of the file, None where it can't be used."""
         file = RcFile(
             page_file(self.folder, owner), owner, lambda name: name, self.settings.interval, page_reach(self.settings)
         )
-        return of_rc(file, self._present(owner)[1])[0]
+        return [next(iter(of_rc(file, Rc((one,)))[0]), None) for one in self._present(owner)[1].entries]
 
     # ---- the page
 
@@ -240,11 +242,16 @@ class Desk:
         words = WORDS[visit.language]
         rows = []
         for number, one in enumerate(self._accounts(visit.owner)):
+            if one is None:
+                rows.append({"number": number, "name": _name(rc, number), "how": "", "state": words.odd, "bad": True,
+                             "when": ""})  # fmt: skip
+                continue
             last = self.last(one.name)
+            choices, kept = CHOICES[visit.language], words.stays if one.keep else words.goes
             state = words.never if last is None else last[1] or words.good
             rows.append({
-                "number": number, "name": _name(rc, number), "protocol": one.protocol, "tls": one.tls, "keep": one.keep,
-                "state": state, "bad": bool(last and last[1]),
+                "number": number, "name": _name(rc, number), "state": state,
+                "how": f"{choices[one.protocol]}, {choices[one.tls]}; {kept}", "bad": bool(last and last[1]),
                 "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last[0])) if last and last[0] else "",
             })  # fmt: skip
         return rows

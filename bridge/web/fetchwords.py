@@ -15,6 +15,7 @@ _WORDS = {
     "how": ("How", "Cómo"),
     "state": ("Last time", "Última vez"),
     "never": ("not collected yet", "aún no recogida"),
+    "odd": ("this entry can't be used here", "esta entrada no sirve aquí"),
     "good": ("all was well", "todo fue bien"),
     "stays": ("mail stays there", "el correo se queda allí"),
     "goes": ("mail is deleted there", "el correo se borra allí"),

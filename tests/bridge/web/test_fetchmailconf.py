@@ -247,6 +247,19 @@ def test_a_full_disk_leaves_the_file_as_it_was(ana: Person, there: FakeImap) -> 
     assert file_of(ana).read_bytes() == before
 
 
+def test_an_entry_that_can_not_be_used_shifts_no_other(ana: Person, there: FakeImap) -> None:
+    """A file that somebody edited by hand: each button means the account beside it."""
+    ana.post("save", **typed(there))
+    path = file_of(ana)
+    path.write_text('poll odd.example.org proto etrn\n    user "x" password "y"\n' + path.read_text())
+    page = ana.get()
+    assert page.index("x @ odd.example.org") < page.index("can&#39;t be used here") < page.index(f"{USER} @ 127.0.0.1")
+    assert ana.post("try.0")[0] == 404
+    assert "the login works" in ana.post("try.1")[1]
+    assert ana.post("remove.1", name__1=f"{USER} @ 127.0.0.1")[0] == 303
+    assert [one.name for one in parse(path.read_text()).entries] == ["odd.example.org"]
+
+
 def test_pop3_is_found(ana: Person) -> None:
     with FakePop3() as there:
         ana.desk.settings = replace(ana.desk.settings, page_hosts=(f"127.0.0.1:{there.port}",))
