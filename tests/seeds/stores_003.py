@@ -171,5 +171,6 @@ def newaliases(world: World) -> str:
     _to(world, "jefes", "sigue en vigor")
     arrived(world.lab, "luis", "Subject: sigue en vigor")
     file.write_text(good)
-    assert f"{file}:{len(good.splitlines()) + 1}: " in wrong, wrong
-    return f"{said.partition('aliases: ')[2]} | {wrong.strip().splitlines()[0].partition('aliases:')[2]}"
+    place = f"{file}:{len(good.splitlines()) + 1}: "
+    assert place in wrong, wrong
+    return f"{said.partition('aliases: ')[2]} | {wrong[wrong.index(place) :].splitlines()[0].partition('aliases:')[2]}"
