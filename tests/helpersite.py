@@ -11,7 +11,7 @@ from tests.people import People
 
 SERVICE, SMTP = 42_821, 42_822
 # as packaging/estafeta-helper.service has it
-RIGHTS = ("setpriv", "--bounding-set", "-all,+setuid,+setgid,+chown,+audit_write")
+RIGHTS = ("setpriv", "--bounding-set", "-all,+setuid,+setgid,+kill,+chown,+audit_write")
 MESSAGE = {
     "id": "0SGDQFCZAH4PGHMV", "received": 1.0, "start": 0, "size": 21, "address": "ana@example.org",
     "original": "ana@example.org", "sender": "x@example.net",
@@ -51,6 +51,7 @@ mbox = "{people.mail}/{{user}}"
 helper = "{self.socket}"
 [delivery]
 program_user = "daemonio"
+program_seconds = 3
 """)
         self.log = people.folder / "helper.log"
         with self.log.open("wb") as log:

@@ -72,7 +72,7 @@ def serve(path: Path, *, with_input: bool) -> None:
 
 
 def trusted(path: Path) -> Settings:
-    """Settings that only root can have written. ConfigError."""
+    """What the helper needs of settings that only root can have written. ConfigError."""
     loaded = load(path)
     bad = [str(one) for one in loaded.files if not roots_alone(one)]
     if bad:
@@ -80,4 +80,8 @@ def trusted(path: Path) -> Settings:
             f"{one}: others than root can change it, or a folder above it; the helper believes it only after "
             f"chown root and chmod go-w" for one in bad
         ])  # fmt: skip
-    return loaded.settings
+    found = loaded.settings     # passwords of fetched accounts and other servers are not for users' processes
+    return Settings(
+        server=found.server, mail=found.mail, accounts=found.accounts, paths=found.paths, store=found.store,
+        delivery=found.delivery, imap=found.imap, pop3=found.pop3, log=found.log,
+    )  # fmt: skip

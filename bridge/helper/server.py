@@ -33,6 +33,7 @@ from bridge.wire import helper as wire
 
 CHILDREN = 100          # at once, but for sessions
 SESSIONS = 1000
+EACH = 25               # of one user, and as many sessions
 CALLERS = 64            # connections that have not asked yet
 SPEAK_SECONDS = 5.0
 DELIVER_SECONDS = 50
@@ -53,6 +54,7 @@ log = logging.getLogger("estafeta.helper")
 class _Child:
     verb: str
     user: str
+    until: float        # when it is killed
 
 
 @dataclass(slots=True)
@@ -170,9 +172,11 @@ class Server:
         if verb == "hello":
             _tell(one)
             return
-        alike = sum((child.verb == "session") == (verb == "session") for child in self._children.values())
+        alike = [child for child in self._children.values() if (child.verb == "session") == (verb == "session")]
         user = str(request.get("user", ""))
-        if alike >= (SESSIONS if verb == "session" else CHILDREN):
+        if len(alike) >= (SESSIONS if verb == "session" else CHILDREN) or (
+            user and sum(child.user == user for child in alike) >= EACH
+        ):
             _tell(one, trouble="busy", text="too much at once, try again later")
             return
         if verb == "check" and self._guessed(user):
@@ -180,20 +184,30 @@ class Server:
             return
         pid = os.fork()
         if pid:
-            self._children[pid] = _Child(verb, user)
+            self._children[pid] = _Child(verb, user, time.monotonic() + self._seconds(verb))
             return
         status = 1
         try:
+            secret = self.secret if verb in ("check", "session") else b""
             self._become_child({one.fileno(), *descriptors})
-            status = _Work(self.settings, self.secret, one, verb, request, descriptors).do()
+            status = _Work(self.settings, secret, one, verb, request, descriptors).do()
         except BaseException:
             log.exception("%s", verb)
         finally:
             logging.shutdown()
             os._exit(status)
 
+    def _seconds(self, verb: str) -> float:
+        """How long a child may take; a user may have stopped it, so its own alarm isn't enough."""
+        if verb == "session":
+            return float("inf")
+        if verb in ("command", "alias"):
+            return self.settings.delivery.program_seconds + 10.0
+        return DELIVER_SECONDS + 10.0
+
     def _become_child(self, keep: set[int]) -> None:
         """Nothing of the loop's stays open but what this request needs, and no signal of the loop's is caught."""
+        self.secret = b""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for name in os.listdir("/proc/self/fd"):
             if int(name) > 2 and int(name) not in keep:
@@ -201,18 +215,23 @@ class Server:
                     os.close(int(name))
 
     def _reap(self) -> None:
+        now = time.monotonic()
+        for pid, child in self._children.items():
+            if now > child.until:
+                child.until = now + 1
+                os.kill(pid, signal.SIGKILL)
         while self._children:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            child = self._children.pop(pid, None)
-            if child is None:
+            ended = self._children.pop(pid, None)
+            if ended is None:
                 continue
             code = os.waitstatus_to_exitcode(status)
             if code == _WRONG:
-                self._wrong.setdefault(child.user, []).append(time.monotonic())
+                self._wrong.setdefault(ended.user, []).append(time.monotonic())
             elif code:
-                log.error("%s for %s ended with %d", child.verb, child.user or "an alias", code)
+                log.error("%s for %s ended with %d", ended.verb, ended.user or "an alias", code)
 
     def _guessed(self, user: str) -> bool:
         """Were there too many wrong passwords lately? What is older is forgotten."""

@@ -21,6 +21,7 @@ READING = ("imap", "pop3")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FORMS = {
     "id": re.compile(r"[0-9A-HJKMNP-TV-Z]{16}\Z"),
+    "ip": re.compile(r"[0-9A-Za-z:.%]{0,64}\Z"),      # it goes into logs
     "program": re.compile(r"[0-9a-f]{64}\Z"),
     "protocol": re.compile(rf"(?:{'|'.join(PROTOCOLS)})\Z"),
     "user": re.compile(r"[^-./][^/]*\Z"),
@@ -74,6 +75,10 @@ def _require(name: str, value: Any, kind: type) -> None:
     if isinstance(value, str):
         if len(value) > TEXT or (_CONTROL.search(value) if name != "password" else "\0" in value):
             raise PeerError(f"{name} is too long, or has control characters")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise PeerError(f"{name} is no text") from error
         form = _FORMS.get(name)
         if form is not None and not form.match(value):
             raise PeerError(f"{name} is of another form")

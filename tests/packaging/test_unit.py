@@ -26,11 +26,11 @@ def test_exposure_is_low() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd measures; .ci/run installs it")
-def test_the_helper_keeps_four_rights_of_roots() -> None:
+def test_the_helper_keeps_five_rights_of_roots() -> None:
     """It becomes users, so it can't be as tight as the service, but most of what root may do is gone."""
     assert exposure(HELPER) <= 4.5
     rights = re.findall(r"^CapabilityBoundingSet=(.*)$", HELPER.read_text(), re.M)
-    assert rights == ["CAP_SETUID CAP_SETGID CAP_CHOWN CAP_AUDIT_WRITE"]
+    assert rights == ["CAP_SETUID CAP_SETGID CAP_KILL CAP_CHOWN CAP_AUDIT_WRITE"]
 
 
 def test_it_starts_commands_that_the_program_knows() -> None:

@@ -5,7 +5,9 @@ import os
 import poplib
 import signal
 import smtplib
+import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,6 +174,32 @@ def test_pop3_and_imap_on_an_mbox(lab: Lab, people: People) -> None:
     imap.logout()
     assert (box.stat().st_uid, box.stat().st_gid) == (people.names["luis"], GROUP)
     until(lambda: [one.name for one in people.mail.iterdir()] == ["luis"], what="no lock is left")
+
+
+def test_what_is_said_ahead_and_what_is_large_goes_through(lab: Lab) -> None:
+    """Commands behind the login in the same packet belong to the session; neither side is read faster than it takes."""
+    with socket.create_connection(("127.0.0.1", lab.ports["imap"]), 30) as one, one.makefile("rb") as lines:
+        one.sendall(f'a LOGIN ana "{PASSWORD}"\r\nb SELECT INBOX\r\nc APPEND INBOX {{3+}}\r\nabc\r\nd NOO'.encode())
+        while not (line := lines.readline()).startswith(b"c "):
+            assert line
+        assert line.startswith(b"c OK")
+        one.sendall(b"P\r\n")
+        while not (line := lines.readline()).startswith(b"d OK"):
+            assert line
+        body = b"x" * 76 + b"\r\n"
+        large = b"Subject: large\r\n\r\n" + body * 100_000
+        one.sendall(b"e APPEND INBOX {%d+}\r\n" % len(large))
+        one.sendall(large + b"\r\nf FETCH * BODY.PEEK[]\r\ng LOGOUT\r\n")
+        time.sleep(0.5)         # nobody reads, and nothing piles up
+        while b"FETCH" not in (line := lines.readline()):
+            assert line
+        assert lines.read(len(large)) == large
+        assert lines.read().endswith(b"g OK LOGOUT completed\r\n")
+    with socket.create_connection(("127.0.0.1", lab.ports["pop3"]), 30) as one, one.makefile("rb") as lines:
+        one.sendall(f"USER luis\r\nPASS {PASSWORD}\r\nSTAT\r\nNOOP\r\nQUIT\r\n".encode())
+        said = lines.read().splitlines()
+        assert [line[:3] for line in said] == [b"+OK"] * 6
+        assert b"messages" in said[2]
 
 
 def test_sessions_hear_of_each_other(lab: Lab, people: People) -> None:

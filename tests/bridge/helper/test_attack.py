@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bridge.deliver.arguments import mark_of_program
 from tests.helpersite import MESSAGE, SERVICE, SMTP, Site
 from tests.lab import until
 from tests.people import PASSWORD, People
@@ -81,7 +82,7 @@ def test_users_are_names(site: Site, user: object) -> None:
         {"id": "../../../etc/cron.d"}, {"id": "0SGDQFCZAH4PGHM/"}, {"path": "/etc/cron.d/x"}, {"maildir": "/etc"},
         {"uid": 0}, {"address": "ana@example.org\nX: y"}, {"sender": "x\r\nBcc: y"}, {"start": -1}, {"size": -1},
         {"size": 1 << 60}, {"size": True}, {"start": 1.5}, {"again": "yes"}, {"received": float("inf")},
-        {"received": float("nan")}, {"original": "x" * 2000}, {"argv": ["/bin/sh"]},
+        {"original": "\ud800@example.org"}, {"received": float("nan")}, {"original": "x" * 2000}, {"argv": ["/bin/sh"]},
     ],
 )  # fmt: skip
 def test_fields_are_what_they_should_be(site: Site, fields: dict[str, Any]) -> None:
@@ -213,8 +214,6 @@ print(json.dumps(found))
 
 def test_programs_are_those_of_roots_files(site: Site) -> None:
     """sec-D01: named by their hash; files that others could write don't count, nor what mail.programs doesn't name."""
-    from bridge.deliver.arguments import mark_of_program
-
     message = str(site.people.folder / "message")
     program = str(site.people.folder / "program")
 
@@ -238,6 +237,34 @@ def test_programs_are_those_of_roots_files(site: Site) -> None:
     found = site.say(SERVICE, verb="command", user="ana", files=(message,), **MESSAGE)
     assert isinstance(found, dict)
     assert "no mailbox command" in found["unfit"]
+
+
+def test_a_user_who_stops_the_own_processes_hurts_nobody_else(site: Site) -> None:
+    """A process that is the user can be stopped by the user: few at a time, and root ends them in the end."""
+    program = site.people.folder / "program"
+    program.write_text("#!/bin/sh\nkill -STOP $PPID\nsleep 100\n")
+    request = {"verb": "alias", "program": mark_of_program((str(program), "a")), **MESSAGE}
+    number = site.people.names["daemonio"]
+    message = str(site.people.folder / "message")
+    said = site.attack(SERVICE, f"""
+one.settimeout(60)
+one.connect({str(site.socket)!r})
+socket.send_fds(one, [{json.dumps(request).encode()!r}], [os.open({message!r}, os.O_RDONLY)])
+print(json.dumps(dict(answer=one.recv(20000).decode())))
+""")
+    assert said == {"answer": ""}, "killed without an answer"
+    until(lambda: not [one for one in _of(number) if "(stopped)" in (one / "status").read_text()])
+    for one in _of(number):
+        os.kill(int(one.name), 9)
+    program.write_text("#!/bin/sh\nid -u; cat >/dev/null\n")
+    assert "where" in str(site.deliver(original="b@example.org"))
+
+
+@pytest.mark.parametrize("ip", ["192.0.2.1 user=root", "x\ny", "1" * 100, "a;b"])
+def test_addresses_that_go_into_logs_are_addresses(site: Site, ip: str) -> None:
+    found = site.say(SERVICE, verb="check", user="ana", password="x", protocol="imap", ip=ip)
+    assert isinstance(found, dict)
+    assert found["trouble"] == "refused"
 
 
 def test_guessing_through_the_helper_ends(site: Site) -> None:
@@ -280,8 +307,6 @@ def test_children_have_nothing_of_roots(site: Site) -> None:
     """P23: user, groups, capabilities, open files, environment of a process that has become somebody."""
     program = site.people.folder / "program"
     program.write_text("#!/bin/sh\nexec sleep 3\n")
-    from bridge.deliver.arguments import mark_of_program
-
     mark = mark_of_program((str(program), "a"))
     message = str(site.people.folder / "message")
     request = json.dumps({"verb": "alias", "program": mark, **MESSAGE}).encode()
