@@ -69,14 +69,12 @@ from listmgr.notices import Notices
 from listmgr.office import Office
 
 if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
-
     from bridge.store.dkimkeys import DkimKeys
     from bridge.store.driver import Driver
     from bridge.store.mailbox import Mailstore, Owner
     from listmgr.archive.keeper import Archiver
     from listmgr.transport import ListTransport
-    from listmgr.web import Keys, Page
+    from listmgr.web import Keys
 
 log = logging.getLogger("estafeta")
 
@@ -377,38 +375,6 @@ class House:
         from bridge.store.dkimkeys import DkimKeys
 
         return DkimKeys(self.data / "dkim", self.clock.monotonic)
-
-    @cached_property
-    def list_routes(self) -> "list[BaseRoute]":
-        from listmgr.web import routes
-
-        override = self.settings.paths.templates
-        secret = secret_file(self.data / "web.secret")
-        archives = Path(self.settings.paths.archives)
-        return routes(
-            self.office, archives, secret=secret, override=Path(override) if override else None, keys=self.list_keys,
-            pages=self.account_pages,
-        )  # fmt: skip
-
-    @cached_property
-    def account_pages(self) -> "list[Page]":
-        """Pages of people with a mailbox here."""
-        from bridge.web.fetchmailconf import Desk
-        from listmgr.web import Page, Place
-
-        if not self.settings.fetch.page:
-            return []
-
-        def owner(address: str) -> str:
-            found = self.account(address)
-            return found.address if found is not None else ""
-
-        def last(name: str) -> tuple[float, str] | None:
-            rows = (one for one in ledger.Ledger(self.core).accounts() if one.account == name)
-            return next(((one.last_poll, one.error) for one in rows), None)
-
-        desk = Desk(self.settings.fetch, self.fetch_files, last)
-        return [Page(Place("fetchmailconf", ("Mail from elsewhere", "Correo de otros sitios")), desk.answer, owner)]
 
     @property
     def fetch_files(self) -> Path:
