@@ -38,7 +38,8 @@ def told(where: Places, request: Answer) -> tuple[list[Answer], Answer]:
     found = _asked(where, request)
     *rows, last = found
     if not last["ok"]:
-        fail(f"queue: {last['error']}", f"cola: {last['error']}")
+        spanish = f"no hay ningún mensaje {' '.join(request['ids'])}" if request["do"] == "show" else last["error"]
+        fail(f"queue: {last['error']}", f"cola: {spanish}")
     return rows, last
 
 

@@ -47,10 +47,15 @@ def explain(arguments: list[str]) -> None:
     given = arg.parse_args(arguments)
     from bridge import app
     from bridge.deliver.arguments import command_of
+    from bridge.model.address import BadAddress, mailbox
     from bridge.route import resolver
 
     with app.opened(settings_of(given.config).settings) as house:
         address = house.address_of(given.address)
+        try:
+            mailbox(address)
+        except BadAddress as error:
+            fail(f"{address!r} is not an address: {error}", f"{address!r} no es una dirección")
         for line in resolver.explain(address, house.current.tables):
             print(line)
         for route in house.resolve(address):

@@ -247,7 +247,8 @@ def find_member(
     try:
         compiled = [re.compile(pattern, re.I) for pattern in patterns]
     except re.error as error:
-        raise Stop(f"find_member: {error}", 2) from None
+        english = f"find_member: {error}"
+        raise Stop(desk.tr(english, f"find_member: no es una expresión regular: {error}"), 2) from None
     found: dict[str, list[str]] = {}
     with desk.office.core.read() as connection:
         for name, member in roster.memberships(connection):

@@ -39,6 +39,10 @@ def test_the_story_of_a_message(lab: Lab) -> None:
     assert "nothing is known of nobody@example.net" in lab.command("trace", "nobody@example.net", check=False)
     assert "no se sabe nada" in lab.command("trace", "nobody@example.net", check=False, LANG="es_ES.UTF-8")
     assert f"luis@{DOMAIN}" in lab.command("explain", "luis")
+    assert "'a@@b' is not an address" in lab.command("explain", "a@@b", check=False)
+    assert "no es una dirección" in lab.command("explain", "a@@b", check=False, LANG="es_ES.UTF-8")
+    assert "no such message" in lab.command("queue", "show", "zzz", check=False)
+    assert "no hay ningún mensaje zzz" in lab.command("queue", "show", "zzz", check=False, LANG="es_ES.UTF-8")
 
 
 def test_check_says_what_apop_means(lab: Lab) -> None:
