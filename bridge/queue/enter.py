@@ -35,7 +35,7 @@ DEGRADED = Reply(451, "4.3.0", "Storage trouble, try again later")
 
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.I | re.M)
 _FIELD = re.compile(rb"^[^ \t\r\n]", re.M)
-_HEADER_LINES = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+")
+_HEADER_LINES = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*)*")
 _FREE_FOR = 1.0  # seconds that one look at the free space is good for
 _log = logging.getLogger(__name__)
 

@@ -406,7 +406,7 @@ def kind_of(home: Home, column: Fields) -> int:
 def _selector(names: tuple[bytes, ...]) -> "re.Pattern[bytes]":
     """Whole fields of these names in a header with CRLF."""
     choice = b"|".join(re.escape(name) for name in names)
-    return re.compile(rb"^(?:" + choice + rb")[ \t]*+:.*+(?:\n[ \t].*+)*+\n?", re.M | re.I)
+    return re.compile(rb"^(?:" + choice + rb")[ \t]*+:.*+(?:\n[ \t].*+)*\n?", re.M | re.I)
 
 
 def selected(block: bytes, column: Fields) -> bytes:

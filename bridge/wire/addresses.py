@@ -55,8 +55,8 @@ class Entry:
 # ---- strict
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-"
-_PHRASE = rf'(?:(?:"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*+"|[{_ATEXT}.]++)[ \t]*+)*+'
-_LOCAL = rf'([{_ATEXT}]++(?:\.[{_ATEXT}]++)*+|"[^"\\\x00-\x1f\x7f]*+")'
+_PHRASE = rf'(?:(?:"[^"\\\x00-\x1f\x7f]*+(?:\\[ -~][^"\\\x00-\x1f\x7f]*+)*"|[{_ATEXT}.]++)[ \t]*+)*'
+_LOCAL = rf'([{_ATEXT}]++(?:\.[{_ATEXT}]++)*|"[^"\\\x00-\x1f\x7f]*+")'
 _ADDRESS = _LOCAL + r"@([A-Za-z0-9_.\x80-\xff-]++|\[[0-9A-Fa-f.:IPv]++\])"
 _COMMENT = r"(?:\([^()<>@,;:\"\\\x00-\x1f\x7f]*+\)[ \t]*+)?"
 _STRICT = re.compile(
@@ -118,7 +118,7 @@ def _plain(text: str) -> bool:
     return text.isascii() or (text.isprintable() and unicodedata.is_normalized("NFC", text))
 
 
-_PHRASE_WORD = re.compile(rb'"((?:[^"\\]|\\.)*+)"|([^\s"]++)', re.S)
+_PHRASE_WORD = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^\s"]++)', re.S)
 _ESCAPED = re.compile(rb"\\(.)", re.S)
 
 
@@ -134,7 +134,10 @@ _SIMPLE = re.compile(
     rb'\s*+(?:(?:"([^"\\]*+)"\s*+|([^"(),:;<>@\[\]\\]*+))<([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++)>'
     rb'|([^\s"(),:;<>@\[\]\\]++)@([^\s"(),:;<>@\[\]\\]++))\s*+(?:(,)|\Z)'
 )
-_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*+)"?|(\()|([<>@,;:])|(\[[^\]<>,;"@\s]*+\]?|[^\s"()<>@,;:\[]++|\))', re.S)
+_TOKEN = re.compile(
+    rb'"([^"\\]*+(?:\\.[^"\\]*+)*)"?|(\()|([<>@,;:])|(\[[^\]<>,;"@\s]*+\]?|[^\s"()<>@,;:\[]++|\))',
+    re.S,
+)
 _PAREN = re.compile(rb"\\.|[()]", re.S)
 
 

@@ -7,7 +7,7 @@ RFC 6409 8 (what a submission server may complete), RFC 5322 3.6, RFC 8601 5 (fo
 import re
 from collections.abc import Iterator
 
-_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+")
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*")
 _COMMENT = re.compile(rb"\([^()]*\)")
 _HIDDEN = frozenset({b"bcc", b"resent-bcc", b"return-path"})
 _RESULTS = b"authentication-results"

@@ -31,7 +31,7 @@ MAX_LINE = 76
 _USUAL = 8192
 
 # Groups: whole field without its last line end, name, raw value.  Possessive throughout: no backtracking.
-_FIELD = re.compile(rb"^(([!-9;-~\x80-\xff]++)[ \t]*+:(.*+(?:\n[ \t].*+)*+))", re.M)
+_FIELD = re.compile(rb"^(([!-9;-~\x80-\xff]++)[ \t]*+:(.*+(?:\n[ \t].*+)*))", re.M)
 _BLANK = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _BREAKS = re.compile(rb"[\r\n\x00]+")
@@ -227,7 +227,7 @@ def replace(header: bytes, name: str, text: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def _named(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
-    return re.compile(rb"^(?:" + b"|".join(map(re.escape, names)) + rb")[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.M | re.I)
+    return re.compile(rb"^(?:" + b"|".join(map(re.escape, names)) + rb")[ \t]*+:(.*+(?:\n[ \t].*+)*)", re.M | re.I)
 
 
 @lru_cache(maxsize=256)

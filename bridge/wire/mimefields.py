@@ -23,10 +23,13 @@ _TOKEN = rb"[!#$%&'*+.^_`{|}~0-9A-Za-z-]{1,127}"
 _TYPE = re.compile(rb"\s*+(" + _TOKEN + rb")\s*+/\s*+(" + _TOKEN + rb")(?=[;\s(]|\Z)")
 _DISPOSITION = re.compile(rb"\s*+(" + _TOKEN + rb")(?=[;\s(]|\Z)")
 _ENCODING = re.compile(_TOKEN)
-_PARAM = re.compile(rb";\s*+([^\s;=\"()<>@,:\\/\[\]?]{1,127})\s*+=\s*+(?:\"((?:[^\"\\]|\\.)*+)\"?|([^;]*+))", re.S)
+_PARAM = re.compile(
+    rb";\s*+([^\s;=\"()<>@,:\\/\[\]?]{1,127})\s*+=\s*+(?:\"([^\"\\]*+(?:\\.[^\"\\]*+)*)\"?|([^;]*+))",
+    re.S,
+)
 _ESCAPED = re.compile(rb"\\(.)", re.S)
 _SECTION = re.compile(rb"([^*]+)\*(?:(\d{1,3})(\*)?)?")
-_COMMENT = re.compile(rb'"(?:[^"\\]|\\.)*+"?|\((?:[^()\\]|\\.)*+\)', re.S)
+_COMMENT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"?|\([^()\\]*+(?:\\.[^()\\]*+)*\)', re.S)
 
 
 def parse_type(value: bytes | None) -> tuple[bytes, bytes, Params] | None:

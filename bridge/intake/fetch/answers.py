@@ -11,10 +11,13 @@ from dataclasses import dataclass
 Piece = bytes | tuple[bytes, bytes]
 
 LONGEST = 65_536  # bytes of one answer without its literals
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"')
 _UID = re.compile(rb"[( ]UID (\d{1,10})(?=[ )])", re.I)
 _SIZE = re.compile(rb"[( ]RFC822\.SIZE (\d{1,19})(?=[ )])", re.I)
-_TEXT = re.compile(rb'[( ]BODY\[(?:HEADER)?\](?:<\d{1,19}>)? (?:\{(\d{1,19})\}\Z|"((?:[^"\\]|\\["\\])*+)"|(NIL))', re.I)
+_TEXT = re.compile(
+    rb'[( ]BODY\[(?:HEADER)?\](?:<\d{1,19}>)? (?:\{(\d{1,19})\}\Z|"([^"\\]*+(?:\\["\\][^"\\]*+)*)"|(NIL))',
+    re.I,
+)
 _ESCAPED = re.compile(rb'\\(["\\])')
 
 
