@@ -43,7 +43,7 @@ def run(path: Path, settings: Settings, *, single: bool, trial: bool, allow_root
     os.umask(who.umask)
     claimed = claim(Path(settings.paths.data))
     try:
-        wanted = (*roles.ROLES, beside.role(path))
+        wanted = (beside.role(path), *roles.ROLES)
         supervisor = Supervisor(settings, wanted, roles.ports, lambda: _again(path, settings), rights=who)
         if single:
             sockets = ports.bind(roles.ports(settings), share=False)

@@ -22,7 +22,7 @@ from bridge.store.spool import Damaged, Spooled
 from bridge.wire import helper as wire
 
 _SECONDS = 60.0
-_PATIENCE = 10.0    # seconds that a helper which isn't there is waited for, once, until it is seen again
+_PATIENCE = 30.0    # seconds that a helper which isn't there is waited for, once, until it is seen again
 
 
 @dataclass(frozen=True, slots=True)
