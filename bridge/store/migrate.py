@@ -131,7 +131,7 @@ def _copy(database: Database, schema: Schema, version: int, clock: Clock) -> Pat
     if database.path is None:
         return None
     folder = database.path.parent / "copies"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    files.make_path(folder, _COPY, mode=0o700)
     _require_room(database, database.path)
     stamp = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
     target = folder / f"{schema.name}-v{version}-{stamp}.db"

@@ -148,7 +148,8 @@ database.close()
 
 @pytest.mark.parametrize(
     "plan",
-    ["migrate.copy=kill@1", "migrate.copy+=kill@1", "migrate.step=kill@1", "migrate.step+=kill@2",
+    ["migrate.copy=kill@1", "migrate.copy+=kill@1", "migrate.copy=kill@3", "migrate.copy+=kill@3",
+     "migrate.step=kill@1", "migrate.step+=kill@2",
      "testmigrate.commit=kill@1", "testmigrate.commit+=kill@1", "testmigrate.commit=kill@2"],
 )
 def test_killed_at_each_failpoint_then_started_again(database, tmp_path, plan):
