@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import DOMAIN, Lab, running, until
+from tests.lab import DOMAIN, PASSWORD, Lab, running, until
 
 ROLES = ("smtp", "imap", "mover", "sender", "worker", "collector", "web")
 pytestmark = pytest.mark.service
@@ -255,3 +255,21 @@ def test_a_reload_while_it_starts_ends_nothing(tmp_path: Path) -> None:
         assert lab.stop() == 0
     finally:
         lab.kill()
+
+
+def test_a_database_store_is_taken_up_at_a_reload(tmp_path: Path) -> None:
+    """D03: the first account whose mail lies in the database, while the server runs."""
+    with running(tmp_path, "ana") as lab:
+        assert not list((tmp_path / "data" / "db").glob("mail.db"))
+        lab.more = f'stores = {{ "eva@{DOMAIN}" = "database" }}'
+        lab.write_settings()
+        before = lab.pids("mover")
+        lab.command("reload")
+        until(lambda: lab.pids("mover") and lab.pids("mover") != before, 30)
+        words = ("user", "add", f"eva@{DOMAIN}", "--password-stdin")
+        assert "in the database" in lab.command(*words, text=f"{PASSWORD}\n")
+        with lab.smtp() as client:
+            client.sendmail("x@example.net", [f"eva@{DOMAIN}"], "Subject: d03\r\n\r\nhola\r\n")
+        imap = lab.imap("eva")
+        until(lambda: imap.select("INBOX")[1] == [b"1"], 30)
+        imap.logout()
