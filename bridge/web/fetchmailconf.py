@@ -264,9 +264,9 @@ def _name(rc: Rc, number: int) -> str:
 
 def _answers(form: Mapping[str, str]) -> Answers:
     """What was typed. In novice mode a found service is chosen as one: `protocol port tls`."""
-    typed = Answers(
-        **{one.name: form.get(one.name, "")[:600] for one in wizard.QUESTIONS if one.name in form}, keep="keep" in form
-    )
+    keep = "keep" in form or "user" not in form  # the first step doesn't ask yet
+    given = {one.name: form[one.name][:600] for one in wizard.QUESTIONS if one.name in form}
+    typed = Answers(**given, keep=keep)
     service = form.get("service", "").split()
     if len(service) == 3 and "expert" not in form:
         typed = replace(typed, protocol=service[0], port=service[1], tls=service[2])

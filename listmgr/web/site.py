@@ -265,5 +265,5 @@ def language_of(request: Request, default: str = "") -> str:
 
 
 def _done(request: Request, language: str) -> str:
-    what = request.query_params.get("done", "")
+    what = request.query_params.get("done", "") if request.method == "GET" else ""
     return str(getattr(WORDS[language], f"done_{what}")) if what in DONE else ""

@@ -297,6 +297,8 @@ def test_every_option_is_on_its_page_and_an_unchanged_form_changes_nothing(house
     assert boss.post(path, form_of(boss.get(path))).status == 303
     assert registry_of(house).options == before
     assert "Saved." in boss.get(path + "?done=saved").text
+    wrong = boss.post(path + "?done=saved", {**form_of(boss.get(path)), "max_message_size": "x"})
+    assert "Saved." not in wrong.text
 
 
 def registry_of(house) -> Any:

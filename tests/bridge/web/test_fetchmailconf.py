@@ -89,6 +89,7 @@ def test_look_then_try_and_save(ana: Person, there: FakeImap) -> None:
     assert status == 200
     assert f'value="imap {there.port} none" checked' in page
     assert "everybody on the way can read your password" in page
+    assert re.search(r'<input [^>]*id="keep"[^>]* checked>', page), "nothing is deleted there unless somebody says so"
     assert ana.post("save", **typed(there, keep="yes"))[0] == 303
     path = file_of(ana)
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
