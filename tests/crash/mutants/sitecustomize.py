@@ -56,8 +56,8 @@ def _keys_by_chance() -> None:
 
     real = enter.Door.open
 
-    def opened(self, envelope, *, fix=None):  # type: ignore[no-untyped-def]
-        return real(self, replace(envelope, key=envelope.id), fix=fix)
+    def opened(self, envelope, **more):  # type: ignore[no-untyped-def]
+        return real(self, replace(envelope, key=envelope.id), **more)
 
     enter.Door.open = opened  # type: ignore[method-assign]
 
