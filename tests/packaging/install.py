@@ -1,8 +1,9 @@
 """`make install-test`: the steps of docs/install.md, as printed, in a folder that is a Debian of its own (O01).
 
-Long form: debootstrap makes the folder. Short form (`--short`, and the test beside this file): an overlay over this
-machine's own root, thrown away afterwards. Each step's commands are run by a shell with `-e`, then it is looked at
-whether what the text says is true. Needs root, a Debian mirror and PyPI; systemctl is the stand-in beside this file.
+Long form: debootstrap makes the folder, pip gets all libraries. Short form (`--short`, and the test beside this file):
+an overlay over this machine's own root, thrown away afterwards, which takes the libraries of the Python that runs this
+where Debian's is of the same version. Each step's commands are run by a shell with `-e`, then it is looked at whether
+what the text says is true. Needs root, a Debian mirror and PyPI; systemctl is the stand-in beside this file.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
@@ -42,6 +44,7 @@ class Machine:
 
     def __init__(self, folder: Path, *, short: bool) -> None:
         self.root = folder / "root"
+        self._borrows = short and _same_python()
         self.root.mkdir(parents=True, exist_ok=True)
         prepare = ["set -e", "ip link set lo up"]
         if short:
@@ -51,6 +54,9 @@ class Machine:
             prepare.append(f"mount -t overlay overlay -o {options} {self.root}")
         else:
             debootstrap(self.root)
+        if self._borrows:
+            prepare += [f"mkdir -p {self.root}/opt/libraries",
+                        f"mount --bind {sysconfig.get_path('purelib')} {self.root}/opt/libraries"]  # fmt: skip
         prepare += [f"mount -t proc proc {self.root}/proc", f"mount --rbind /dev {self.root}/dev", "echo ready"]
         script = "; ".join([*prepare, "while :; do sleep 1; done"])
         self._holder = subprocess.Popen(
@@ -61,6 +67,11 @@ class Machine:
         assert self._holder.stdout.readline() == "ready\n", "namespaces, overlay or mounts are not to be had here"
         self._pid = int(Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text().split()[0])
         self._furnish(short)
+
+    def libraries(self) -> None:
+        """What pip was told to leave out."""
+        if self._borrows:
+            self.shell("echo /opt/libraries > $(echo /opt/estafeta/lib/python3*/site-packages)/borrowed.pth")
 
     def close(self) -> None:
         self._holder.kill()
@@ -74,6 +85,7 @@ class Machine:
             self.shell(f"mkdir -p /src && cp -r /proc/1/root{ROOT}/{name} /src/", online=True, tree=True)
         self.put("/usr/local/bin/systemctl", (ROOT / "tests/packaging/systemctl").read_text(), 0o755)
         self.put("/etc/resolv.conf", Path("/etc/resolv.conf").read_text(), 0o644)
+        self.put("/etc/hosts", "127.0.0.1 localhost\n", 0o644)
         bundle = Path("/etc/ssl/certs/ca-certificates.crt")
         if not short and bundle.exists():
             self.put(str(bundle), bundle.read_text(), 0o644)
@@ -92,6 +104,8 @@ class Machine:
             inside += ["chroot", str(self.root)]
         environ = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_"))}
         environ.pop("PIP_FIND_LINKS", "")
+        if self._borrows:
+            environ["PIP_NO_DEPS"] = "1"
         work = [] if tree else ["cd /src"]
         done = subprocess.run(
             [*inside, "bash", "-ec", "\n".join([*work, commands])],
@@ -113,6 +127,11 @@ class Machine:
                     log = self.shell("cat /run/estafeta.log || true")
                     raise AssertionError(f"not in {seconds} s: {commands}\n{log}") from None
                 time.sleep(0.3)
+
+
+def _same_python() -> bool:
+    told = subprocess.run(["/usr/bin/python3", "-c", "import sys; print(sys.version_info[:2])"], capture_output=True)
+    return told.stdout.decode().strip() == str(sys.version_info[:2])
 
 
 def debootstrap(root: Path) -> None:
@@ -146,6 +165,7 @@ client.logout()
 
 
 def _program(machine: Machine) -> None:
+    machine.libraries()
     assert machine.shell("estafeta --version").startswith("Estafeta ")
     assert machine.shell("find /opt/estafeta /usr/bin/estafeta ! -user root").strip() == "", "sec-X02: code is root's"
 
