@@ -55,8 +55,8 @@ class Machine:
         else:
             debootstrap(self.root)
         if self._borrows:
-            prepare += [f"mkdir -p {self.root}/opt/libraries",
-                        f"mount --bind {sysconfig.get_path('purelib')} {self.root}/opt/libraries"]  # fmt: skip
+            prepare += [f"mkdir -p {self.root}/srv/libraries",
+                        f"mount --bind {sysconfig.get_path('purelib')} {self.root}/srv/libraries"]  # fmt: skip
         prepare += [f"mount -t proc proc {self.root}/proc", f"mount --rbind /dev {self.root}/dev", "echo ready"]
         script = "; ".join([*prepare, "while :; do sleep 1; done"])
         self._holder = subprocess.Popen(
@@ -71,7 +71,7 @@ class Machine:
     def libraries(self) -> None:
         """What pip was told to leave out."""
         if self._borrows:
-            self.shell("echo /opt/libraries > $(echo /opt/estafeta/lib/python3*/site-packages)/borrowed.pth")
+            self.shell("echo /srv/libraries > $(echo /opt/estafeta/lib/python3*/site-packages)/borrowed.pth")
 
     def close(self) -> None:
         self._holder.kill()
