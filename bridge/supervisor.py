@@ -350,10 +350,9 @@ class Supervisor:
         text = json.dumps({"supervisor": os.getpid(), "generation": self._generation, "processes": rows})
         if text == self._told:
             return
-        self._told = text
+        longest, self._told = os.fstat(self._status).st_size, text
         try:
-            os.ftruncate(self._status, 0)
-            os.pwrite(self._status, text.encode(), 0)
+            os.pwrite(self._status, text.encode().ljust(longest), 0)    # at once: a reader never finds it empty
         except OSError as error:
             log.warning("processes.json can't be written: %s", error)
 
