@@ -14,7 +14,7 @@ SERVICE, SMTP = 42_821, 42_822
 RIGHTS = ("setpriv", "--bounding-set", "-all,+setuid,+setgid,+kill,+chown,+audit_write")
 MESSAGE = {
     "id": "0SGDQFCZAH4PGHMV", "received": 1.0, "start": 0, "size": 21, "address": "ana@example.org",
-    "original": "ana@example.org", "sender": "x@example.net",
+    "original": "ana@example.org", "sender": "x@example.net", "trust": "mx.example.org; spf=pass",
 }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def spooled_of(request: Request, descriptor: int) -> Spooled:
 
 
 def copy_of(request: Request, maildir: str = "") -> Copy:
-    return Copy(0, maildir, request["address"], request["original"], request["sender"])
+    return Copy(0, maildir, request["address"], request["original"], request["sender"], request["trust"])
 
 
 def deliver(person: Person, request: Request, descriptor: int, settings: Settings) -> str:

@@ -113,7 +113,7 @@ class Helper:
             return self.ask(
                 verb, [descriptor], seconds=seconds, stop=stop, id=envelope.id, received=float(envelope.received_at),
                 start=spooled.start, size=spooled.size, address=copy.address, original=copy.original,
-                sender=copy.sender, **fields,
+                sender=copy.sender, trust=_cut(copy.trust), **fields,
             )  # fmt: skip
         finally:
             os.close(descriptor)
@@ -138,6 +138,11 @@ class Helper:
         except StoreError as error:
             return str(error)
         return ""
+
+
+def _cut(trust: str) -> str:
+    """As many results as a field of a request holds."""
+    return trust if len(trust) <= wire.TEXT else trust[: wire.TEXT].rpartition("; ")[0]
 
 
 def _said(found: dict[str, Any]) -> Said:

@@ -28,6 +28,7 @@ _FORMS = {
 }
 _MESSAGE: Mapping[str, type] = {
     "id": str, "received": float, "start": int, "size": int, "address": str, "original": str, "sender": str,
+    "trust": str,
 }  # fmt: skip
 VERBS: Mapping[str, Mapping[str, type]] = {
     "hello": {},

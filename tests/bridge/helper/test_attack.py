@@ -80,7 +80,8 @@ def test_users_are_names(site: Site, user: object) -> None:
     "fields",
     [
         {"id": "../../../etc/cron.d"}, {"id": "0SGDQFCZAH4PGHM/"}, {"path": "/etc/cron.d/x"}, {"maildir": "/etc"},
-        {"uid": 0}, {"address": "ana@example.org\nX: y"}, {"sender": "x\r\nBcc: y"}, {"start": -1}, {"size": -1},
+        {"uid": 0}, {"address": "ana@example.org\nX: y"}, {"sender": "x\r\nBcc: y"},
+        {"trust": "x\nBcc: y"}, {"start": -1}, {"size": -1},
         {"size": 1 << 60}, {"size": True}, {"start": 1.5}, {"again": "yes"}, {"received": float("inf")},
         {"original": "\ud800@example.org"}, {"received": float("nan")}, {"original": "x" * 2000}, {"argv": ["/bin/sh"]},
     ],
