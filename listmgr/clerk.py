@@ -45,7 +45,7 @@ def serve(office: Office, which: MailingList, post: Post, verb: Verb, detail: st
     request = _request(post, verb, detail)
     results = [result for command in request.commands[:MOST_COMMANDS] for result in _run(office, which, asker, command)]
     if request.unknown and (results or not request.commands):
-        results.append({"what": "unknown", "count": request.unknown})
+        results.append({"what": "unknown", "lines": ", ".join(map(str, request.unknown))})
     if not request.commands:
         results.append({"what": "help"})
     if results:

@@ -1,7 +1,8 @@
 """Commands by mail: what a message to -request says, as values. English and Spanish words, as Mailman reads them.
 
 Promises: pure and bounded: at most `MAX_LINES` lines are looked at, a signature or `end` stops, quoted lines (`> ...`)
-and quotation marks around a command don't count. What is no command is counted, never repeated to anybody (sec-L02).
+and quotation marks around a command don't count. Of what is no command the line's number is told, never the words:
+nobody knows whose they are (sec-L02).
 """
 
 import re
@@ -64,10 +65,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """All commands of a message in order, and how many lines were none."""
+    """All commands of a message in order, and the numbers of the lines of its text that were none."""
 
     commands: tuple[Command, ...]
-    unknown: int = 0
+    unknown: tuple[int, ...] = ()
 
 
 def parse(subject: str, body: str) -> Request:
@@ -78,17 +79,17 @@ def parse(subject: str, body: str) -> Request:
         commands.append(first)
         if first.order is Order.END:
             return Request(())
-    unknown = 0
-    for line in _lines(body):
+    unknown = []
+    for number, line in _lines(body):
         found = command(line)
         if found is None:
-            unknown += 1
+            unknown.append(number)
             continue
         if found.order is Order.END:
             break
         if found not in commands:
             commands.append(found)
-    return Request(tuple(commands), unknown)
+    return Request(tuple(commands), tuple(unknown))
 
 
 def command(line: str) -> Command | None:
@@ -106,14 +107,15 @@ def command(line: str) -> Command | None:
     return Command(order, tuple(others), address)
 
 
-def _lines(body: str) -> list[str]:
+def _lines(body: str) -> list[tuple[int, str]]:
+    """Lines that count, each with its number."""
     found = []
-    for line in body.splitlines():
+    for number, line in enumerate(body.splitlines(), 1):
         if line.rstrip() == "--":
             break
         line = line.strip()
         if line and not line.startswith((">", "|")):
-            found.append(line)
+            found.append((number, line))
         if len(found) == MAX_LINES:
             break
     return found
@@ -134,7 +136,7 @@ _CHECKED_LINES = 5
 
 def looks_like_command(subject: str, body: str) -> bool:
     """Was this meant for -request (L27)?"""
-    candidates = [subject, *_lines(body)[:_CHECKED_LINES]]
+    candidates = [subject, *(line for _, line in _lines(body)[:_CHECKED_LINES])]
     if len(body) > 2000:
         candidates = [subject]
     for line in candidates:

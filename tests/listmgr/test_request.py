@@ -31,16 +31,16 @@ def test_arguments() -> None:
     assert found == Command(Order.SUBSCRIBE, ("secret", "nodigest"), "eve@example.org")
 
 
-def test_what_is_no_command_is_counted_not_kept() -> None:
-    """sec-L02."""
-    found = parse("Buy now", "http://evil.example/\nlots of words\nwho\n")
-    assert found.unknown == 2
+def test_of_what_is_no_command_the_lines_are_known_not_the_words() -> None:
+    """sec-L02, L17: mistakes name their lines, as they stand in the text."""
+    found = parse("Buy now", "http://evil.example/\n\n> quoted\nlots of words\nwho\n")
+    assert found.unknown == (1, 4)
     assert [command.order for command in found.commands] == [Order.WHO]
 
 
 def test_only_so_many_lines_are_read() -> None:
     found = parse("", "x\n" * 10_000 + "who\n")
-    assert found.unknown == MAX_LINES
+    assert found.unknown == tuple(range(1, MAX_LINES + 1))
     assert not found.commands
 
 

@@ -116,6 +116,26 @@ def test_options_stand_over_the_file(home: Home, capsys: pytest.CaptureFixture[s
         assert not server.messages
 
 
+@pytest.mark.parametrize(
+    ("words", "es", "en"),
+    [
+        (("--foo",), "no se conoce la opción --foo", "option --foo not recognized"),
+        (("-u",), "la opción -u necesita un valor", "option -u requires argument"),
+        (("-d", "x"), "--daemon necesita un número, no 'x'", "--daemon needs a number, not 'x'"),
+        (("-p", "pop9"), "no existe ese protocolo; escriba pop3, imap o auto", "no such protocol; write pop3"),
+    ],
+)
+def test_wrong_options(
+    home: Home, words: tuple[str, ...], es: str, en: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """F51: status 5, in the terminal's language."""
+    for language, told in (("es_ES.UTF-8", es), ("C", en)):
+        monkeypatch.setenv("LC_ALL", language)
+        assert run(*words) == 5
+        assert told in capsys.readouterr().err
+
+
 def test_a_server_that_no_file_names(home: Home) -> None:
     """F07: protocol, port, user and folder from the command line, the password from the terminal's file."""
     with FakeImap({1: mail(1)}) as server:

@@ -159,6 +159,9 @@ def test_I48_I49_the_dialogue_of_the_seed(loop):
             assert await client.lines(b"RETR 2") == BIG
             assert await client.lines(b"RETR 3") == LETTER + b"no line end\r\n"
             assert await client.lines(b"TOP 3 0") == LETTER[: LETTER.index(b"\r\n\r\n") + 4]
+            assert await client.say(b"TOP 1 0") == b"+OK top of message follows\r\n"      # whose size nobody has asked
+            while await client.line() != b".\r\n":
+                pass
             assert await client.lines(b"TOP 3 1") == LETTER[: LETTER.index(b"dos")]
             assert await client.lines(b"TOP 2 2") == BIG[: 16 + 2 * 202]
             assert await client.lines(b"UIDL") == b"1 u10\r\n2 u20\r\n3 u30\r\n"
