@@ -23,6 +23,7 @@ from bridge.intake.policy import Tables
 from bridge.intake.replies import BUSY, CROWDED, SHUTDOWN
 from bridge.intake.session import Account, Service, Visit
 from bridge.intake.smtp import Edge, tls_of
+from bridge.model.network import Networks
 from bridge.model.reply import Reply
 from bridge.queue.enter import Door
 from bridge.watch.trace import Journal
@@ -108,8 +109,7 @@ class SmtpServer:
         self._addresses: Counter[str] = Counter()
         self._shaking: Counter[str] = Counter()
         self._large = 0
-        self._networks = [ipaddress.ip_network(text) for text in settings.networks]
-        self._is_trusted = lru_cache(maxsize=4096)(self._in_networks)
+        self._is_trusted = lru_cache(maxsize=4096)(Networks.of(settings.networks).__contains__)
         self._acceptors: list[Acceptor] = []
         self._handshakes: set[asyncio.Task[None]] = set()
         self._ticking = self.loop.create_task(self._tick())
@@ -215,15 +215,6 @@ class SmtpServer:
         if len(self.edges) + self._shaking.total() >= self.settings.connections:
             return False
         return trusted or self._addresses[group] + self._shaking[group] < self.settings.connections_per_address
-
-    def _in_networks(self, client: str) -> bool:
-        try:
-            address = ipaddress.ip_address(client.partition("%")[0])
-        except ValueError:
-            return False
-        if address.version == 6 and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
 
     async def _tick(self) -> None:
         while True:

@@ -99,11 +99,6 @@ class Authenticator(Generic[A]):
         self._guesses.add(_pair(name, ip), self._address, 0)
         return account
 
-    def forgive(self, ip: str) -> None:
-        """Forget what was counted against this address and its networks (`estafeta unban`)."""
-        for key, _ in self._sources(ip):
-            self._guesses.forget(key)
-
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 

@@ -57,12 +57,6 @@ class Guesses:
         """Whether `key` has a slot at all."""
         return self._find(self._number(key)) >= 0
 
-    def forget(self, key: str) -> None:
-        """Empty the bucket of `key`."""
-        offset = self._find(self._number(key))
-        if offset >= 0:
-            _SLOT.pack_into(self._memory, offset, 0, 0.0, 0.0, 0.0)
-
     def _number(self, key: str) -> int:
         digest = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8, key=self._secret).digest()
         return int.from_bytes(digest, "big") | 1  # never 0, which is a free slot
