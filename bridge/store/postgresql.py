@@ -9,7 +9,7 @@ import errno
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event
@@ -28,6 +28,7 @@ class Postgresql:
     def __init__(self, url: str, name: str) -> None:
         self.url, self.name = url, name
         self._key = zlib.crc32(name.encode())
+        self._written = 0
         try:
             self._engine = create_engine(url, pool_size=4, max_overflow=12, pool_pre_ping=True, pool_recycle=1800)
         except ModuleNotFoundError:
@@ -47,8 +48,13 @@ class Postgresql:
         self._write_engine.dispose(close=False)
         return Postgresql(self.url, self.name)
 
-    def exclusive(self) -> AbstractContextManager[object]:
-        return nullcontext()
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Around a transaction of ours; the server itself keeps others out."""
+        try:
+            yield
+        finally:
+            self._written += 1
 
     def _lock(self, connection: Connection) -> None:
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (self._key,))
@@ -80,8 +86,9 @@ class Postgresql:
             raise known from error
 
     def version(self) -> int:
-        """Nothing is as cheap here as SQLite's number: it changes each second, "something may have changed"."""
-        return int(time.monotonic())
+        """Nothing is as cheap here as SQLite's number: it changes with each commit of this process, and each second,
+        since others may have committed."""
+        return self._written << 32 | int(time.monotonic())
 
     def wal_size(self) -> int:
         return 0

@@ -65,7 +65,8 @@ def run(folder: Path, home: Nursery, kills: int, count: int) -> tuple[Sink, list
     print("seed", seed)
     members = [f"m{number:05d}@sink.example.net" for number in range(count)]
     with Sink(delay=0.03) as sink:
-        queue = f"[queue]\nper_destination = {CONNECTIONS}\nchunk = {CHUNK}\nretry_first = 1\nretry_longest = 2\n"
+        queue = f"[queue]\nper_destination = {CONNECTIONS}\nper_destination_most = {CONNECTIONS}\nchunk = {CHUNK}\n"
+        queue += "retry_first = 1\nretry_longest = 2\n"
         more = f'{queue}[mail.transports]\n"sink.example.net" = "127.0.0.1:{sink.port}"\n'
         post_and_kill(Sprig(folder, more=more, nursery=home), sink, members, kills, random.Random(seed))
     return sink, members

@@ -88,18 +88,24 @@ def test_a_trial_prints_commands_that_work(tmp_path: Path, need: object) -> None
             line = process.stdout.readline()
             assert line, lab.tail()
             printed += line
-        commands = [line.strip() for line in printed.partition("Try:\n")[2].splitlines() if line.startswith("  ")]
-        assert len(commands) == 3
+        commands = [line.strip() for line in printed.partition("Try, in")[2].splitlines() if line.startswith("  ")]
+        assert len(commands) == 4
+        environ = {
+            **os.environ, "ESTAFETA_CONFIG": str(lab.config),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }  # fmt: skip
         for name in ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http"):
             assert str(lab.ports[name]) in printed
         for command in commands:
-            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, env=environ)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
             if command.startswith("swaks"):
                 lab.process = process
                 lab.wait_mails("ana", 1)
             elif "imap" in command:
                 assert "Subject: hello" in done.stdout
+            elif command.startswith("estafeta"):
+                assert "delivered" in done.stdout
             else:
                 assert done.stdout.startswith("1 ")
     finally:

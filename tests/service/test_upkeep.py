@@ -10,7 +10,7 @@ import pytest
 
 from tests.crash.ledger import Ledger, message, read_mailboxes, waiting
 from tests.crash.people import make_list, make_users
-from tests.crash.uids import Book, Changer, Observer
+from tests.crash.uids import FOLDERS, Book, Changer, Observer
 from tests.lab import DOMAIN, Lab, running, until
 
 pytestmark = pytest.mark.service
@@ -64,7 +64,7 @@ def test_a_backup_under_load_has_all_that_was_accepted_before_it(tmp_path: Path)
         append(one, "luis", "Fijos", range(5))
         ledger.start()
         changer.start()
-        until(lambda: len(ledger.accepted) > 60 and len(book.content) > 10, 30)
+        until(lambda: len(ledger.accepted) > 60 and {one[0] for one in book.content} >= set(FOLDERS), 30)
         before = set(ledger.accepted)
         told = one.command("backup", str(tmp_path / "copy"))
         changer.end()

@@ -104,3 +104,14 @@ def test_a_connection_that_breaks_is_replaced(database):
     with pytest.raises(StoreError):
         database.write_now(lambda connection: connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid})").close())
     assert database.write_now(lambda connection: bump(connection, "after")) == 1
+
+
+def test_an_own_change_is_seen_at_once(database, tmp_path, monkeypatch):
+    """O19: others' changes within a second, one's own without waiting."""
+    monkeypatch.setattr("bridge.store.postgresql.time.monotonic", lambda: 1.0)
+    migrate(database, Schema("core", core))
+    accounts = Accounts(database, CHEAP, tmp_path, domains=("example.org",))
+    assert accounts.by_login("juan") is None
+    assert accounts.add("juan", GOOD).login == "juan@example.org"
+    accounts.delete("juan")
+    assert accounts.by_login("juan") is None
