@@ -275,4 +275,6 @@ class Indexer:
             return box.describe(folder, _DESCRIBE) > 0
         except (MailError, StoreError, OSError) as error:
             log.warning("index of %s %s: %s", account, name, error)
-            return False
+        except Exception:
+            log.exception("index of %s %s", account, name)      # a mistake of ours costs one mailbox, not the worker
+        return False

@@ -269,6 +269,8 @@ class _Adoption:
                 db.execute("SELECT name, uid, flags, info FROM message WHERE folder=?", (self.row.id,))
             }
         lost = lost_new | {maildir.split(name)[0] for name in lost_cur}
+        if not lost <= rows.keys():
+            raise StoreError(f"{self.home.path}: its index was taken away at this moment")     # a whole Maildir was
         added: list[Found] = []
         renamed: list[tuple[int, int, Found]] = []
         for found in sorted(appeared, key=_cur_first):

@@ -50,12 +50,12 @@ def settings(lab: Path) -> str:
         f'[accounts]\nhome = "{lab}/mail/{{user}}"\npassword_weak = true\npassword_minimum = 4\n'
         f'[lists]\nhost = "{LISTS}"\n'
         + "".join(f"[{name}]\n" + "\n".join(lines) + "\n" for name, lines in sections.items())
-        + fetch_accounts()
     )
 
 
 def fetch_accounts() -> str:
-    """W5: from the peers' Dovecot into u10, and fifty empty accounts to poll; by IMAP and by POP3."""
+    """W5: from the peers' Dovecot into u10, and fifty empty accounts to poll; by IMAP and by POP3. In settings of their
+    own: the collector of the running appliance would empty the peers' mailboxes while others are measured."""
     rows = []
     for protocol, port in PEERLAB_SOURCE.items():
         for source, target, name in [
@@ -88,6 +88,7 @@ def up(lab: Path) -> None:
     down(lab)
     shutil.rmtree(lab / "estafeta", ignore_errors=True)
     (lab / "estafeta.toml").write_text(settings(lab))
+    (lab / "fetch.toml").write_text(settings(lab) + fetch_accounts())
     accounts = "".join(f"{user}@{DOMAIN} {password}\n" for user, password in USERS)
     estafeta(lab, "user", "import", "-", text=accounts)
     make_lists(lab)
@@ -144,7 +145,7 @@ def write_targets(lab: Path) -> None:
         "sink": ["127.0.0.1", SINK],
         **{name: ["127.0.0.1", port] for name, port in PORTS.items() if name != "http"},
     }
-    fetch = ["env", f"ESTAFETA_CONFIG={lab}/estafeta.toml", sys.executable, "-m", "bridge", "fetch", "--json"]
+    fetch = ["env", f"ESTAFETA_CONFIG={lab}/fetch.toml", sys.executable, "-m", "bridge", "fetch", "--json"]
     targets: dict[str, dict[str, object]] = {
         "estafeta": base
         | {
