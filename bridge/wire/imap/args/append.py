@@ -102,8 +102,7 @@ class _Reader:
         scan = self.scan
         self.pending, self.url = None, False
         scan.space()
-        if self.messages:
-            scan.accept(b" ")  # imapclient sends two spaces between messages
+        scan.accept(b" ")  # imapclient sends two spaces between messages, others where no flags and date are
         flags: tuple[str, ...] = ()
         date: datetime | None = None
         if scan.peek() == 40:

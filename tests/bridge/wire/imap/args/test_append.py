@@ -96,7 +96,7 @@ def test_other_commands_have_no_messages() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"A APPEND x (\\Foo) ", b"A APPEND x y ", b'A APPEND x "1994" ', b"A APPEND (x) ", b"A APPEND x  "]
+    "line", [b"A APPEND x (\\Foo) ", b"A APPEND x y ", b'A APPEND x "1994" ', b"A APPEND (x) ", b"A APPEND x   "]
 )
 def test_bad_options_are_known_before_the_message_comes(line: bytes) -> None:
     with pytest.raises(BadCommand):
@@ -133,3 +133,8 @@ def test_thousand_literals_cost_thousand_steps() -> None:
 def test_refuses(frame: Frame) -> None:
     with pytest.raises(BadCommand):
         read(*frame)
+
+
+def test_a_second_space_where_flags_and_date_could_be():
+    """As programs send it that leave both empty; Dovecot takes it, too."""
+    assert read(b"A APPEND INBOX  ", lit(b"x")) == read(b"A APPEND INBOX ", lit(b"x"))
