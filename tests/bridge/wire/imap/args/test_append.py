@@ -137,4 +137,4 @@ def test_refuses(frame: Frame) -> None:
 
 def test_a_second_space_where_flags_and_date_could_be():
     """As programs send it that leave both empty; Dovecot takes it, too."""
-    assert read(b"A APPEND INBOX  ", lit(b"x")) == read(b"A APPEND INBOX ", lit(b"x"))
+    assert read(b"A APPEND INBOX  ", lit(b"x"), b"") == read(b"A APPEND INBOX ", lit(b"x"), b"")
