@@ -395,6 +395,7 @@ def restore(target: Path, parts: Sequence[Source], *, clock: Clock = SYSTEM) -> 
     if unknown:
         raise BackupError(f"{target} has {', '.join(sorted(unknown))}, for which no place was given")
     count = 0
+    maildirs: set[Path] = set()
     for digest, name in _listed(target):
         top, _, inside = name.partition("/")
         place = places[top] / inside if inside else places[top]
@@ -405,7 +406,14 @@ def restore(target: Path, parts: Sequence[Source], *, clock: Clock = SYSTEM) -> 
             raise StoreError(f"{place}: was not copied as it is in the backup")
         if place.name == INDEX:
             _renew(place, int(clock.now() * 1000))
+        if place.name == "maildirfolder":
+            maildirs.add(place.parent)
+        elif place.parent.name in ("new", "cur"):
+            maildirs.add(place.parent.parent)
         count += 1
+    for maildir in maildirs:        # a backup has files only, and a mailbox without mail is one, too
+        for sub in ("new", "cur", "tmp"):
+            (maildir / sub).mkdir(exist_ok=True, mode=0o700)
     os.sync()
     return count
 

@@ -265,3 +265,24 @@ def put(box, text):
     draft.write(b"Subject: " + text + b"\r\n\r\n")
     draft.end()
     box.append("INBOX", [(draft, (), None)])
+
+
+def test_a_folder_without_mail_is_there_again(tmp_path):
+    """P31: a backup has files only, but an empty folder is a folder."""
+    mail = tmp_path / "mail/Maildir"
+    account = Account(1, "juan@example.org", "juan@example.org", mail.parent, mail)
+    store = Mailstore(Store(), hints=Hints())
+    box = store.open(account)
+    put(box, b"one")
+    box.create("Vacía")
+    box.create("Trabajo/2026")
+    before = [one.name for one in box.folders()]
+    store.close()
+    backup.backup([Source("mail", tmp_path / "mail")], tmp_path / "backup", "1.0")
+    shutil.rmtree(tmp_path / "mail")
+    backup.restore(tmp_path / "backup", [Source("mail", tmp_path / "mail")])
+    store = Mailstore(Store(), hints=Hints())
+    box = store.open(account)
+    assert [one.name for one in box.folders()] == before
+    assert list(box.select("Vacía").uids) == []
+    store.close()
